@@ -1,0 +1,1 @@
+"""The Kong side. Empty until its issue: nothing here pretends to work."""

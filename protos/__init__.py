@@ -1,0 +1,1 @@
+"""The wire we define ourselves: `.proto` files and the modules grpcio-tools makes of them (`make protos`)."""

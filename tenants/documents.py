@@ -1,0 +1,394 @@
+"""The five kinds of document as frozen models, and `KINDS` that names them. `tenants.faults.check` builds them.
+
+Policies stay as given (frozen JSON: `immutables.Map`, tuples), because a merge must tell `null` from absent; they
+are checked against `tenants.policies` when the document is built. Sort before you iterate over a Map.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from immutables import Map
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetPydanticSchema,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import core_schema
+
+from tenants.policies import POLICIES, CircuitBreaker, Outlier, Policies, Strict
+from tenants.values import (
+    Bool,
+    Duration,
+    HeaderName,
+    HeaderValue,
+    Host,
+    Id,
+    Int,
+    Ip,
+    IpAndPort,
+    Method,
+    NameAndPort,
+    Path,
+    Regex,
+    Text,
+    fault,
+    freeze,
+    header_name,
+    mapping_of,
+    mapping_text,
+    thaw,
+    unique,
+)
+
+# A policy given in part is completed by what it inherits, so these faults wait for the merge.
+INCOMPLETE = frozenset({"missing", "GC103"})
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _policies_of(kind: str) -> GetPydanticSchema:
+    """Policies as given in a document of this kind: checked as far as a part can be, kept as frozen JSON."""
+    misplaced = frozenset(name for name, row in POLICIES.items() if kind not in row.kinds)
+
+    def keep(value: Any, handler: Any) -> Map[str, Any]:
+        if isinstance(value, Mapping):
+            _refuse_misplaced(misplaced & value.keys(), kind)
+        try:
+            handler(_without_nulls(value))
+        except ValidationError as error:
+            if any(item["type"] not in INCOMPLETE for item in error.errors(include_url=False, include_input=False)):
+                raise
+        frozen: Map[str, Any] = freeze(value)
+        return frozen
+
+    return GetPydanticSchema(
+        lambda _source, handler: core_schema.no_info_wrap_validator_function(keep, handler.generate_schema(Policies))
+    )
+
+
+def _refuse_misplaced(names: frozenset[str], kind: str) -> None:
+    for name in sorted(names):
+        places = ", ".join(sorted(POLICIES[name].kinds))
+        raise fault("GC120", f"the policy {name!r} has no place in a {kind}", f"it belongs in a {places}")
+
+
+_JsonMap = Map[str, Any]
+_AsJson = PlainSerializer(thaw)
+
+
+class Key(NamedTuple):
+    """The name of a document."""
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.id}"
+
+
+class Document(Strict):
+    """What every document has. `kind` is a class attribute: it is part of the file, not of the value."""
+
+    kind: ClassVar[str]
+    id: Id
+
+    @property
+    def key(self) -> Key:
+        """The document's name."""
+        return Key(self.kind, self.id)
+
+    def as_given(self) -> dict[str, Any]:
+        """The document as JSON that reads back as the same document."""
+        return {"kind": self.kind, **self.model_dump(mode="json", by_alias=True, exclude_unset=True)}
+
+
+Parity = Literal["exact"] | None
+
+
+class Listener(Strict):
+    """Where a gateway listens."""
+
+    name: Id
+    address: Ip = "0.0.0.0"  # noqa: S104 - a gateway's public side
+    port: Annotated[Int, Field(ge=1, le=65535)]
+
+
+class TenantSelector(Strict):
+    """How a request names its tenant: `source` (written `from`) is header, host or claim; `name` of header or claim."""
+
+    source: Literal["header", "host", "claim"] = Field(alias="from")
+    name: Text | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.source == "host" and self.name is not None:
+            raise fault("GC107", "`name` has no meaning with `from: host`", "leave it out")
+        if self.source != "host" and self.name is None:
+            raise fault("GC103", f"`from: {self.source}` needs a `name`", f"the name of the {self.source}")
+        return self
+
+    @field_validator("name")
+    @classmethod
+    def _header(cls, name: str | None, info: Any) -> str | None:
+        from_header = name is not None and info.data.get("source") == "header"
+        return header_name(name) if from_header else name  # type: ignore[arg-type]
+
+
+def _distinct_listeners(listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
+    unique(tuple(listener.name for listener in listeners))
+    for index, one in enumerate(listeners):
+        if any(one.port == other.port and overlap(one.address, other.address) for other in listeners[:index]):
+            raise fault("GC123", f"port {one.port} is used twice", "another port, or distinct addresses")
+    return listeners
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two listening addresses meet: they are equal, or one of them is every address."""
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    return first == second or first.is_unspecified or second.is_unspecified
+
+
+class Gateway(Document):
+    """A fleet of proxies: listeners, how a request names its tenant, which tenants it serves, policies for all."""
+
+    kind: ClassVar[str] = "Gateway"
+    listeners: Annotated[
+        tuple[Listener, ...], Field(min_length=1, max_length=64), AfterValidator(_distinct_listeners)
+    ]
+    tenant: TenantSelector = TenantSelector(source="header", name="x-tenant-id")
+    tenants: Annotated[tuple[Id, ...], AfterValidator(unique)] = ()
+    organisations: Annotated[tuple[Id, ...], AfterValidator(unique)] = ()
+    allow_local_endpoints: Bool = False
+    policies: Annotated[_JsonMap, _policies_of("Gateway"), _AsJson] = Map()
+    parity: Parity = None
+
+
+def _short_endpoint(value: Any) -> Any:
+    return {"address": value} if isinstance(value, str) else value
+
+
+class Endpoint(Strict):
+    """One address of a service; `weight` is its share among the others."""
+
+    address: IpAndPort
+    weight: Annotated[Int, Field(ge=1, le=128)] = 1
+
+    @property
+    def host(self) -> str:
+        """The IP address."""
+        return self.address.host
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return self.address.port
+
+
+class HealthCheck(Strict):
+    """How endpoints are probed: HTTP with a `path`; without one gRPC health for `grpc`, else a TCP connection."""
+
+    path: Path | None = None
+    host: Host | None = None
+    interval: Duration = timedelta(seconds=5)
+    timeout: Duration = timedelta(seconds=1)
+    unhealthy_after: Annotated[Int, Field(ge=1, le=100)] = 3
+    healthy_after: Annotated[Int, Field(ge=1, le=100)] = 2
+
+
+class Tls(Strict):
+    """TLS towards the service. `ca_file` is a path on the proxy; without it the system's authorities count."""
+
+    sni: Host | None = None
+    ca_file: Text | None = None
+    verify: Bool = True
+
+
+class Service(Document):
+    """An upstream: `endpoints`, or a `dns` name that the proxy resolves."""
+
+    kind: ClassVar[str] = "Service"
+    endpoints: Annotated[tuple[Annotated[Endpoint, BeforeValidator(_short_endpoint)], ...], Field(max_length=4096)] = ()
+    dns: NameAndPort | None = None
+    protocol: Literal["http1", "http2", "grpc"] = "http1"
+    lb: Literal["round_robin", "least_request", "random"] = "round_robin"
+    connect_timeout: Duration = timedelta(seconds=2)
+    tls: Tls | None = None
+    health_check: HealthCheck | None = None
+    circuit_breaker: CircuitBreaker | None = None
+    outlier: Outlier | None = None
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.endpoints and self.dns:
+            raise fault("GC107", "`endpoints` and `dns` are both given", "one of them")
+        if not self.endpoints and not self.dns:
+            raise fault("GC103", "neither `endpoints` nor `dns` is given", 'as in endpoints: ["10.0.0.7:8080"]')
+        unique(tuple(str(endpoint.address) for endpoint in self.endpoints))
+        return self
+
+
+def _short_header(value: Any) -> Any:
+    return {"exact": value} if isinstance(value, str) else value
+
+
+class HeaderMatch(Strict):
+    """A condition on a header: exactly one of these."""
+
+    exact: HeaderValue | None = None
+    prefix: HeaderValue | None = None
+    regex: Regex | None = None
+    present: Bool | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _exactly_one(self, "exact", "prefix", "regex", "present")
+        return self
+
+
+def _exactly_one(model: Strict, *names: str) -> None:
+    given = [name for name in names if getattr(model, name) is not None]
+    listed = ", ".join(f"`{name}`" for name in names)
+    if not given:
+        raise fault("GC103", f"none of {listed} is given", "one of them")
+    if len(given) > 1:
+        raise fault("GC107", " and ".join(f"`{name}`" for name in given) + " are both given", f"one of {listed}")
+
+
+def _header_pairs(value: dict[str, HeaderMatch]) -> tuple[tuple[str, HeaderMatch], ...]:
+    return tuple(sorted(value.items()))
+
+
+def _header_pairs_json(pairs: Any) -> Any:
+    return mapping_text((name, match.model_dump(mode="json", exclude_unset=True)) for name, match in pairs)
+
+
+class Match(Strict):
+    """The requests a route takes: one of `prefix`, `path`, `regex` (RE2, whole path); `methods` (none: all); `headers`."""
+
+    prefix: Path | None = None
+    path: Path | None = None
+    regex: Regex | None = None
+    methods: Annotated[tuple[Method, ...], AfterValidator(unique)] = ()
+    headers: Annotated[
+        tuple[tuple[str, HeaderMatch], ...],
+        mapping_of(HeaderName, Annotated[HeaderMatch, BeforeValidator(_short_header)], _header_pairs),
+        PlainSerializer(_header_pairs_json),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _exactly_one(self, "prefix", "path", "regex")
+        return self
+
+
+class Share(Strict):
+    """A service's share of a split, in percent."""
+
+    service: Id
+    weight: Annotated[Int, Field(ge=0, le=100)]
+
+
+def _whole(split: tuple[Share, ...]) -> tuple[Share, ...]:
+    unique(tuple(share.service for share in split))
+    total = sum(share.weight for share in split)
+    if total != 100:
+        raise fault("GC118", f"the weights add up to {total}", "weights are percent and add up to 100")
+    return split
+
+
+Split = Annotated[tuple[Share, ...], Field(min_length=1, max_length=32), AfterValidator(_whole)]
+
+
+class Rewrite(Strict):
+    """What the service sees: the `prefix` replaced, the whole `path`, or `regex` with `substitution`; `host`."""
+
+    prefix: Path | None = None
+    path: Path | None = None
+    regex: Regex | None = None
+    substitution: HeaderValue | None = None
+    host: Host | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if any(value is not None for value in (self.prefix, self.path, self.regex)):
+            _exactly_one(self, "prefix", "path", "regex")
+        if (self.regex is None) != (self.substitution is None):
+            raise fault("GC107", "`regex` and `substitution` belong together", "both, or neither")
+        return self
+
+
+class Route(Document):
+    """A public path that every tenant has: what it matches and which service, or split of services, answers."""
+
+    kind: ClassVar[str] = "Route"
+    match: Match
+    service: Id | None = None
+    split: Split | None = None
+    rewrite: Rewrite | None = None
+    policies: Annotated[_JsonMap, _policies_of("Route"), _AsJson] = Map()
+    parity: Parity = None
+
+    @model_validator(mode="after")
+    def _answered(self) -> Self:
+        _exactly_one(self, "service", "split")
+        if self.rewrite and self.rewrite.prefix and not self.match.prefix:
+            raise fault("GC107", "`rewrite.prefix` needs a `match.prefix`", "`rewrite.path`, or `regex`")
+        return self
+
+
+class Organisation(Document):
+    """A group of tenants and the policies they inherit."""
+
+    kind: ClassVar[str] = "Organisation"
+    policies: Annotated[_JsonMap, _policies_of("Organisation"), _AsJson] = Map()
+    parity: Parity = None
+
+
+class Override(Strict):
+    """What one tenant has otherwise on one route."""
+
+    service: Id | None = None
+    split: Split | None = None
+    policies: Annotated[_JsonMap, _policies_of("Tenant"), _AsJson] = Map()
+
+    @model_validator(mode="after")
+    def _answered(self) -> Self:
+        if self.service and self.split:
+            _exactly_one(self, "service", "split")
+        return self
+
+
+def _overrides_json(routes: Any) -> Any:
+    return mapping_text((name, one.model_dump(mode="json", exclude_unset=True)) for name, one in routes.items())
+
+
+class Tenant(Document):
+    """A tenant: its organisation, hosts (lower case), status, policies, and what differs by route (by route id)."""
+
+    kind: ClassVar[str] = "Tenant"
+    organisation: Id | None = None
+    hosts: Annotated[tuple[Host, ...], Field(max_length=256), AfterValidator(unique)] = ()
+    status: Literal["active", "suspended"] = "active"
+    policies: Annotated[_JsonMap, _policies_of("Tenant"), _AsJson] = Map()
+    routes: Annotated[
+        Map[str, Override], mapping_of(Id, Override, Map[str, Override]), PlainSerializer(_overrides_json)
+    ] = Map()
+    parity: Parity = None
+
+
+KINDS: Mapping[str, type[Document]] = MappingProxyType(
+    {model.kind: model for model in (Gateway, Service, Organisation, Route, Tenant)}
+)
+

@@ -1,0 +1,163 @@
+"""The newest snapshot of every gateway and the open streams. The server joins clients here; the assembly publishes here.
+
+Everything runs in one event loop, so nothing is locked. A publish wakes streams; each reads the newest value, nothing is queued.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from xds.kinds import KINDS
+from xds.metrics import Metrics
+from xds.snapshot import Snapshot
+from xds.stream import Reply, Stream
+from xds.wire import Node
+
+REMEMBERED_NODES = 10_000
+TURN = 200  # streams woken before the loop gets a turn
+
+Doubts = Mapping[str, frozenset[str]]
+
+
+@dataclass(slots=True)
+class Activity:
+    """What went on for one type on one stream; times are wall-clock seconds since the epoch, 0 = never."""
+
+    pushes: int = 0
+    pushed_at: float = 0.0
+    pushed_version: str = ""
+    answered_at: float = 0.0
+    accepted_version: str = ""
+    rejections: int = 0
+    rejected_at: float = 0.0
+    error: str = ""
+    rejected: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+    tenants: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """An open stream: who it is, its machine, and the bell that says there is something to do. Owned by its handler."""
+
+    number: int
+    node: Node
+    gateway: str
+    peer: str
+    variant: str
+    since: float
+    machine: Stream
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: str = ""  # why the server ends this stream
+    activity: dict[str, Activity] = field(default_factory=dict)
+
+    def of(self, kind: str) -> Activity:
+        return self.activity.setdefault(kind, Activity())
+
+
+class Hub:
+    """Owner of the clients and of what they are served. `ready` once a first set of snapshots was published (R57)."""
+
+    def __init__(self, metrics: Metrics, wall: Callable[[], float]) -> None:
+        self.ready = False
+        self.draining = False
+        self.snapshots: Mapping[str, Snapshot] = {}
+        self.published_at: dict[str, float] = {}
+        self.clients: dict[int, Client] = {}
+        self._metrics = metrics
+        self._wall = wall
+        self._count = 0
+        self._doubts: OrderedDict[tuple[str, str], Doubts] = OrderedDict()
+
+    def gateway(self, cluster: str) -> str | None:
+        """The gateway of a proxy by its node.cluster; with a single gateway every name is that one (settings.md)."""
+        if cluster in self.snapshots:
+            return cluster
+        return next(iter(self.snapshots)) if len(self.snapshots) == 1 else None
+
+    async def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
+        """Make these the newest snapshots and wake the streams they concern; others keep sleeping."""
+        before, self.snapshots, self.ready = self.snapshots, dict(snapshots), True
+        changed = {name for name, one in snapshots.items() if before.get(name) is not one}
+        for name in changed:
+            self._note(name, snapshots[name])
+        concerned = [c for c in self.clients.values() if c.gateway in changed or c.gateway not in snapshots]
+        for count, client in enumerate(concerned, 1):
+            self._wake(client)
+            if count % TURN == 0:
+                await asyncio.sleep(0)
+
+    def join(self, node: Node, peer: str, variant: str, *, delta: bool, kinds: tuple[str, ...]) -> Client:
+        """Open a stream for `node`, whose gateway exists (`gateway`)."""
+        gateway = self.gateway(node.cluster)
+        assert gateway is not None, "the caller refuses nodes of unknown gateways"
+        self._count += 1
+        doubts = self._doubts.pop((gateway, node.id), {}) if node.id else {}
+        machine = Stream(self.snapshots[gateway], delta=delta, kinds=kinds, doubts=doubts)
+        client = Client(self._count, node, gateway, peer, variant, self._wall(), machine)
+        self.clients[client.number] = client
+        self._metrics.streams.labels(variant).inc()
+        return client
+
+    def leave(self, client: Client) -> None:
+        """The stream is over; what its client may hold without our knowing is kept for its next stream (R19), bounded."""
+        del self.clients[client.number]
+        self._metrics.streams.labels(client.variant).dec()
+        doubts = client.machine.doubts()
+        if doubts and client.node.id:
+            self._doubts[client.gateway, client.node.id] = doubts
+            while len(self._doubts) > REMEMBERED_NODES:
+                self._doubts.popitem(last=False)
+
+    def companions(self, sender: Client, names: frozenset[str]) -> None:
+        """Clusters were sent on a stream without EDS: their endpoints follow on the node's other streams (§0.1)."""
+        for other in self.clients.values():
+            if other.node.id == sender.node.id and other is not sender and "EDS" in other.machine.interests:
+                other.machine.companions(names)
+                other.wake.set()
+
+    def sent(self, client: Client, kind: str, version: str, size: int) -> None:
+        """Note a response on its way."""
+        activity = client.of(kind)
+        activity.pushes += 1
+        activity.pushed_at, activity.pushed_version = self._wall(), version
+        self._metrics.pushes.labels(kind).inc()
+        self._metrics.bytes.labels(kind).inc(size)
+
+    def answered(self, client: Client, reply: Reply, now: float) -> None:
+        """Note an ACK or a NACK; `now` is on the clock of the machine."""
+        activity = client.of(reply.kind)
+        activity.answered_at = self._wall()
+        self._metrics.latency.labels(reply.kind).observe(max(0.0, now - reply.sent.at))
+        if reply.accepted:
+            activity.accepted_version = activity.pushed_version
+            self._metrics.acks.labels(reply.kind).inc()
+            return
+        activity.rejections += 1
+        activity.rejected_at, activity.error = activity.answered_at, reply.error
+        self._metrics.nacks.labels(reply.kind).inc()
+        if len(reply.sent.resources) == 1:
+            activity.rejected.append(reply.sent.resources[0].name)
+            activity.tenants.append(reply.sent.resources[0].owner)
+
+    async def drain(self) -> None:
+        """End every stream: the process is going down, clients reconnect elsewhere."""
+        self.draining = True
+        for client in self.clients.values():
+            client.ended = "this server is shutting down"
+            client.wake.set()
+        while self.clients:
+            await asyncio.sleep(0.01)
+
+    def _note(self, name: str, snapshot: Snapshot) -> None:
+        self.published_at[name] = self._wall()
+        self._metrics.published.labels(name).set(self._wall())
+        for kind in KINDS:
+            self._metrics.resources.labels(name, kind).set(len(snapshot.resources[kind]))
+
+    def _wake(self, client: Client) -> None:
+        if client.gateway in self.snapshots:
+            client.machine.publish(self.snapshots[client.gateway])
+        else:
+            client.ended = f"gateway {client.gateway} is gone"
+        client.wake.set()

@@ -1,0 +1,76 @@
+"""Envoy's API as protobuf (upb) message classes: what `xds.translate` builds and `xds.snapshot` encodes.
+
+Build by constructor (`messages.Cluster(name=..., connect_timeout=messages.duration(...))`): a misspelt field raises at once.
+Maps are encoded sorted (`encode`), also inside `Any` (`pack`), so equal messages have equal bytes in every process.
+The schema is envoy-data-plane's: see `xds.descriptors`.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from google.protobuf import json_format, message_factory
+from google.protobuf.message import Message
+
+from xds import descriptors
+
+ROOTS = (
+    "envoy.config.cluster.v3.Cluster",
+    "envoy.config.endpoint.v3.ClusterLoadAssignment",
+    "envoy.config.listener.v3.Listener",
+    "envoy.config.route.v3.RouteConfiguration",
+    "envoy.config.route.v3.ScopedRouteConfiguration",
+    "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+    "envoy.extensions.filters.http.buffer.v3.Buffer",
+    "envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+    "envoy.extensions.filters.http.cors.v3.Cors",
+    "envoy.extensions.filters.http.cors.v3.CorsPolicy",
+    "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+    "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
+    "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+    "envoy.extensions.filters.http.rbac.v3.RBAC",
+    "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
+    "envoy.extensions.filters.http.router.v3.Router",
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+    "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+    "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+)
+POOL = descriptors.pool(ROOTS)
+
+
+def message(name: str) -> Any:
+    """The class of a message by its full name, e.g. `envoy.config.route.v3.Route`; KeyError if no root reaches it."""
+    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
+
+
+Any_ = message("google.protobuf.Any")
+Duration = message("google.protobuf.Duration")
+
+
+def duration(value: timedelta) -> Message:
+    """A protobuf Duration of `value`, exact to the microsecond."""
+    return Duration(seconds=value.days * 86400 + value.seconds, nanos=value.microseconds * 1000)  # type: ignore[no-any-return]
+
+
+def encode(value: Message) -> bytes:
+    """The deterministic bytes of a message: maps sorted by key, fields by number."""
+    return value.SerializeToString(deterministic=True)
+
+
+def type_url(value: Message) -> str:
+    """`type.googleapis.com/<full name>` of a message."""
+    return "type.googleapis.com/" + value.DESCRIPTOR.full_name
+
+
+def pack(value: Message) -> Message:
+    """`value` in a `google.protobuf.Any`, its bytes deterministic too."""
+    return Any_(type_url=type_url(value), value=encode(value))  # type: ignore[no-any-return]
+
+
+def to_dict(value: Message) -> dict[str, Any]:
+    """The JSON form an operator reads and Envoy's own files use: snake_case names, enum names, `Any` opened up."""
+    return json_format.MessageToDict(value, preserving_proto_field_name=True, descriptor_pool=POOL)
+
+
+def from_dict(value: dict[str, Any], into: Message) -> Message:
+    """Fill `into` from the JSON form; `json_format.ParseError` names what does not fit."""
+    return json_format.ParseDict(value, into, descriptor_pool=POOL)

@@ -1,0 +1,315 @@
+"""The stream machine: what one client asks, what it is answered, in which order. Pure: no I/O, no clock, no protobuf.
+
+    stream.receive(ask, now)      a request arrived (`xds.wire` makes an Ask of either protocol variant)
+    stream.publish(snapshot)      there is a newer snapshot
+    stream.answers(now)           drain what is to be sent now
+
+The two variants share everything but what a SotW response must carry. Rules are cited as R.. of shared/research/xds.md and as XP,
+the xDS protocol document. At most one answer of a type waits for its ACK, so a slow client costs a set of names, never a queue.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from xds.interest import Interest, Sent
+from xds.kinds import KINDS, Kind
+from xds.snapshot import Batch, Resource, Snapshot
+
+PATIENCE = 15.0  # seconds: Envoy's own initial_fetch_timeout; what waits longer goes anyway and is reported
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """SotW: these are all the names asked for."""
+
+    names: tuple[str, ...] = ()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust:
+    """Delta: names more, names less; what the client held before it reconnected."""
+
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    known: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request. `error` is None for an ACK or a plain subscription; any text, also an empty one, is a NACK (R10)."""
+
+    kind: str
+    change: Replace | Adjust
+    nonce: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response. SotW carries `version` as version_info, delta as system_version_info; `removed` is delta's alone."""
+
+    kind: str
+    nonce: str
+    version: str
+    batch: Batch
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a request said about the answer it refers to: for metrics, logs and the list of clients."""
+
+    kind: str
+    accepted: bool
+    sent: Sent
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A resource that waited longer than PATIENCE for another type's ACK and went without it."""
+
+    kind: str
+    name: str
+
+
+class Stream:
+    """One client's stream. `kinds` are the types it may ask for: all on ADS, one on a service of its own.
+
+    `doubts`: names (by kind) that this node was sent on an earlier stream and may hold without knowing their version (R19).
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        delta: bool,
+        kinds: tuple[str, ...] = tuple(KINDS),
+        doubts: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        self.delta = delta
+        self.snapshot = snapshot
+        self.interests = {name: Interest(KINDS[name]) for name in KINDS if name in kinds}
+        self.overdue: list[Overdue] = []
+        self._doubts = dict(doubts or {})
+        self._blocked: dict[tuple[str, str], float] = {}
+        self._nonces = 0
+
+    # -- in -----------------------------------------------------------------------------------------------------
+
+    def receive(self, ask: Ask, now: float) -> Reply | None:
+        """Take a request; the reply it contains, if any. `Refused` if it asks for more names than a stream may hold.
+
+        Names first, then ACK or NACK (R13). A stale nonce acknowledges nothing, but the names it carries are still news: dropping
+        them loses a subscription (R5, R6).
+        """
+        interest = self.interests[ask.kind]
+        first, news = not interest.started, True
+        match ask.change:
+            case Replace(names, version):
+                news = interest.replace(names, version, self.snapshot)
+            case Adjust(subscribe, unsubscribe, known):
+                interest.adjust(subscribe, unsubscribe, known, self.snapshot)
+        if first:
+            self._recall(interest)
+        if interest.sent is not None and ask.nonce == interest.sent.nonce:
+            return self._answered(interest, ask)
+        if not news and ask.nonce and ask.nonce == interest.acknowledged and interest.sent is None and ask.error is None:
+            self._ask_again(interest)
+        return None
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Take a newer snapshot. Costs what changed, not what there is."""
+        before, self.snapshot = self.snapshot, snapshot
+        for interest in self.interests.values():
+            if interest.started and not interest.whole:
+                self._note(interest, snapshot.changed(interest.kind.name, before.serial))
+
+    def companions(self, names: frozenset[str]) -> None:
+        """Send these EDS names (again) because their clusters were sent, here or on another stream of the node (§0.1)."""
+        eds = self.interests.get("EDS")
+        if eds is None or not eds.started:
+            return
+        for name in names:
+            if eds.covers(name) and name not in eds.parked:
+                eds.forced.add(name)
+
+    # -- out ----------------------------------------------------------------------------------------------------
+
+    def answers(self, now: float) -> Iterator[Answer]:
+        """What is to be sent now, in order. Drain it whole before the next `receive` or `publish`."""
+        for interest in self.interests.values():
+            while interest.started and interest.sent is None and interest.pending:
+                answer = self._answer(interest, now)
+                if answer is not None:
+                    yield answer
+                elif not interest.trials:
+                    break
+
+    def deadline(self) -> float | None:
+        """When to call `answers` again though nothing arrived: a resource will have waited for PATIENCE."""
+        return min(self._blocked.values()) + PATIENCE if self._blocked else None
+
+    def doubts(self) -> dict[str, frozenset[str]]:
+        """Names the client may hold in a version we do not know; for the next stream of the same node."""
+        found = {}
+        for name, interest in self.interests.items():
+            unanswered = interest.sent.resources if interest.sent else ()
+            names = interest.doubt | {one.name for one in unanswered}
+            if names and self.delta:
+                found[name] = frozenset(names)
+        return found
+
+    # -- rules --------------------------------------------------------------------------------------------------
+
+    def _recall(self, interest: Interest) -> None:
+        names = self._doubts.pop(interest.kind.name, frozenset())
+        if self.delta and interest.wildcard:
+            interest.doubt |= names
+            interest.wanted |= names
+
+    def _answered(self, interest: Interest, ask: Ask) -> Reply:
+        if ask.error is None:
+            return Reply(ask.kind, accepted=True, sent=interest.accept())
+        return Reply(ask.kind, accepted=False, sent=interest.reject(removals_apply=self.delta), error=ask.error)
+
+    def _ask_again(self, interest: Interest) -> None:
+        """SotW: the same request with the nonce already acknowledged. Envoy sends it while a cluster warms (R47)."""
+        if not self.delta and not interest.kind.complete:
+            interest.forced |= interest.names
+
+    def _note(self, interest: Interest, changed: frozenset[str] | None) -> None:
+        if changed is None:
+            interest.whole = True
+        elif interest.wildcard:
+            interest.wanted |= changed
+        elif changed:
+            interest.wanted |= changed & interest.names
+
+    def _answer(self, interest: Interest, now: float) -> Answer | None:
+        kind, trial = interest.kind, bool(interest.trials)
+        if interest.fresh and self._nothing_awaited(kind):
+            interest.whole = False
+            return self._send(interest, self.snapshot.full(kind.name), frozenset(), (), frozenset(), now, trial=False)
+        send, remove, later, refused = self._sort(interest, interest.candidates(self.snapshot), now)
+        interest.wanted |= later
+        due, interest.due = interest.due and not later, interest.due and bool(later)
+        if not (send or remove or due):
+            self._settle(interest, later | refused, trial=trial)
+            return None
+        batch = self.snapshot.batch(kind.name, send)
+        return self._send(interest, batch, send, tuple(sorted(remove)), later | refused, now, trial=trial)
+
+    def _sort(
+        self, interest: Interest, names: frozenset[str], now: float
+    ) -> tuple[frozenset[str], set[str], set[str], set[str]]:
+        """Names to send, to remove, to keep for later, and not to send because the client refused just that."""
+        send, remove, later, refused = set(), set(), set(), set()
+        for name in names:
+            want, have = self.snapshot.get(interest.kind.name, name), interest.held(name)
+            forced, doubt = name in interest.forced, name in interest.doubt
+            if not forced and not doubt and _same(want, have):
+                continue
+            if not forced and name in interest.parked and _same(want, interest.parked[name]):
+                refused.add(name)
+            elif want is None and not self._says_removals(interest):
+                interest.changes[name] = None
+                interest.doubt.discard(name)
+            elif self._must_wait(interest.kind, name, want, forced=forced, now=now):
+                later.add(name)
+            else:
+                (send if want else remove).add(name)
+        interest.forced -= names - later
+        return frozenset(send), remove, later, refused
+
+    def _says_removals(self, interest: Interest) -> bool:
+        return self.delta or interest.kind.complete
+
+    def _send(
+        self, interest: Interest, batch: Batch, names: frozenset[str], removed: tuple[str, ...],
+        except_for: frozenset[str] | set[str], now: float, *, trial: bool,
+    ) -> Answer:  # fmt: skip
+        kind = interest.kind.name
+        self._nonces += 1
+        nonce, version = str(self._nonces), self.snapshot.version(kind)
+        for name in [*names, *removed]:
+            interest.parked.pop(name, None)
+        settles = None if trial else (self.snapshot.resources[kind], self.snapshot.digests[kind])
+        left = frozenset(except_for) | (interest.doubt - names - set(removed))
+        body = batch
+        if not self.delta and batch is not self.snapshot.full(kind):
+            version = interest.version_after(batch.resources, removed)
+            body = self._complete(interest, batch, removed) if interest.kind.complete else batch
+        interest.sent = Sent(nonce, batch.resources, removed, settles, left, now)
+        self.companions(frozenset(one.companion for one in batch.resources if one.companion))
+        return Answer(kind, nonce, version, body, removed)
+
+    def _complete(self, interest: Interest, batch: Batch, removed: tuple[str, ...]) -> Batch:
+        """A SotW response of a complete kind: what the client keeps, and what is new (R23)."""
+        state = interest.state_after(batch.resources, removed)
+        full = self.snapshot.full(interest.kind.name)
+        return full if state == full.resources else Batch(state)
+
+    def _settle(self, interest: Interest, except_for: set[str], *, trial: bool) -> None:
+        """Nothing to say: the client holds what the snapshot says, but for these names. Lets go of older snapshots."""
+        if trial or interest.trials or interest.sent:
+            return
+        left = except_for | interest.doubt
+        interest.changes = {name: interest.held(name) for name in left if interest.covers(name)}
+        kind = interest.kind.name
+        interest.base, interest.base_digest = self.snapshot.resources[kind], self.snapshot.digests[kind]
+
+    # -- order between types ------------------------------------------------------------------------------------
+
+    def _must_wait(self, kind: Kind, name: str, want: Resource | None, *, forced: bool, now: float) -> bool:
+        """Make before break (R46): what is needed goes first, what is used goes last. False at the latest after PATIENCE."""
+        if want is not None:
+            open_, refused = self._missing(kind, want)
+        elif forced:
+            open_, refused = False, False
+        else:
+            open_, refused = self._in_use(kind, name)
+        key = (kind.name, name)
+        if not (open_ or refused):
+            self._blocked.pop(key, None)
+            return False
+        if refused:
+            self._blocked.pop(key, None)
+            return True
+        since = self._blocked.setdefault(key, now)
+        if now - since < PATIENCE:
+            return True
+        del self._blocked[key]
+        self.overdue.append(Overdue(kind.name, name))
+        return False
+
+    def _nothing_awaited(self, kind: Kind) -> bool:
+        needed = (self.interests.get(name) for name in kind.needs)
+        return all(one is None or not one.started or one.settled(self.snapshot) for one in needed)
+
+    def _missing(self, kind: Kind, want: Resource) -> tuple[bool, bool]:
+        """(something it uses is not acknowledged yet, something it uses was refused and is not held)."""
+        if self._nothing_awaited(kind):
+            return False, False
+        open_ = refused = False
+        for other in (self.interests[name] for name in kind.needs if name in self.interests):
+            for used in want.uses or ():
+                if other.covers(used) and other.held(used) is None and self.snapshot.get(other.kind.name, used):
+                    refused = refused or used in other.parked
+                    open_ = True
+        return open_, refused
+
+    def _in_use(self, kind: Kind, name: str) -> tuple[bool, bool]:
+        """(a user of `name` may still hold it, one will hold it for as long as it refuses our newer content)."""
+        open_ = refused = False
+        for user in (self.interests[one] for one in kind.users if one in self.interests):
+            for parked in user.parked:
+                held = user.held(parked)
+                refused = refused or (held is not None and name in (held.uses or ()))
+            open_ = open_ or any(one is None or one.uses is None or name in one.uses for one in user.unsettled())
+        return open_, refused
+
+
+def _same(one: Resource | None, other: Resource | None) -> bool:
+    return one is other or (one is not None and other is not None and one.version == other.version)
