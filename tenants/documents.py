@@ -23,21 +23,18 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from tenants.paths import Match, Rewrite, Split, exactly_one
 from tenants.policies import POLICIES, CircuitBreaker, Outlier, Policies, Strict
 from tenants.values import (
     Bool,
     Duration,
-    HeaderName,
-    HeaderValue,
     Host,
     Id,
     Int,
     Ip,
     IpAndPort,
-    Method,
     NameAndPort,
     Path,
-    Regex,
     Text,
     fault,
     freeze,
@@ -164,9 +161,7 @@ class Gateway(Document):
     """A fleet of proxies: listeners, how a request names its tenant, which tenants it serves, policies for all."""
 
     kind: ClassVar[str] = "Gateway"
-    listeners: Annotated[
-        tuple[Listener, ...], Field(min_length=1, max_length=64), AfterValidator(_distinct_listeners)
-    ]
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=64), AfterValidator(_distinct_listeners)]
     tenant: TenantSelector = TenantSelector(source="header", name="x-tenant-id")
     tenants: Annotated[tuple[Id, ...], AfterValidator(unique)] = ()
     organisations: Annotated[tuple[Id, ...], AfterValidator(unique)] = ()
@@ -239,96 +234,6 @@ class Service(Document):
         return self
 
 
-def _short_header(value: Any) -> Any:
-    return {"exact": value} if isinstance(value, str) else value
-
-
-class HeaderMatch(Strict):
-    """A condition on a header: exactly one of these."""
-
-    exact: HeaderValue | None = None
-    prefix: HeaderValue | None = None
-    regex: Regex | None = None
-    present: Bool | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _exactly_one(self, "exact", "prefix", "regex", "present")
-        return self
-
-
-def _exactly_one(model: Strict, *names: str) -> None:
-    given = [name for name in names if getattr(model, name) is not None]
-    listed = ", ".join(f"`{name}`" for name in names)
-    if not given:
-        raise fault("GC103", f"none of {listed} is given", "one of them")
-    if len(given) > 1:
-        raise fault("GC107", " and ".join(f"`{name}`" for name in given) + " are both given", f"one of {listed}")
-
-
-def _header_pairs(value: dict[str, HeaderMatch]) -> tuple[tuple[str, HeaderMatch], ...]:
-    return tuple(sorted(value.items()))
-
-
-def _header_pairs_json(pairs: Any) -> Any:
-    return mapping_text((name, match.model_dump(mode="json", exclude_unset=True)) for name, match in pairs)
-
-
-class Match(Strict):
-    """The requests a route takes: one of `prefix`, `path`, `regex` (RE2, whole path); `methods` (none: all); `headers`."""
-
-    prefix: Path | None = None
-    path: Path | None = None
-    regex: Regex | None = None
-    methods: Annotated[tuple[Method, ...], AfterValidator(unique)] = ()
-    headers: Annotated[
-        tuple[tuple[str, HeaderMatch], ...],
-        mapping_of(HeaderName, Annotated[HeaderMatch, BeforeValidator(_short_header)], _header_pairs),
-        PlainSerializer(_header_pairs_json),
-    ] = ()
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _exactly_one(self, "prefix", "path", "regex")
-        return self
-
-
-class Share(Strict):
-    """A service's share of a split, in percent."""
-
-    service: Id
-    weight: Annotated[Int, Field(ge=0, le=100)]
-
-
-def _whole(split: tuple[Share, ...]) -> tuple[Share, ...]:
-    unique(tuple(share.service for share in split))
-    total = sum(share.weight for share in split)
-    if total != 100:
-        raise fault("GC118", f"the weights add up to {total}", "weights are percent and add up to 100")
-    return split
-
-
-Split = Annotated[tuple[Share, ...], Field(min_length=1, max_length=32), AfterValidator(_whole)]
-
-
-class Rewrite(Strict):
-    """What the service sees: the `prefix` replaced, the whole `path`, or `regex` with `substitution`; `host`."""
-
-    prefix: Path | None = None
-    path: Path | None = None
-    regex: Regex | None = None
-    substitution: HeaderValue | None = None
-    host: Host | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if any(value is not None for value in (self.prefix, self.path, self.regex)):
-            _exactly_one(self, "prefix", "path", "regex")
-        if (self.regex is None) != (self.substitution is None):
-            raise fault("GC107", "`regex` and `substitution` belong together", "both, or neither")
-        return self
-
-
 class Route(Document):
     """A public path that every tenant has: what it matches and which service, or split of services, answers."""
 
@@ -342,7 +247,7 @@ class Route(Document):
 
     @model_validator(mode="after")
     def _answered(self) -> Self:
-        _exactly_one(self, "service", "split")
+        exactly_one(self, "service", "split")
         if self.rewrite and self.rewrite.prefix and not self.match.prefix:
             raise fault("GC107", "`rewrite.prefix` needs a `match.prefix`", "`rewrite.path`, or `regex`")
         return self
@@ -366,7 +271,7 @@ class Override(Strict):
     @model_validator(mode="after")
     def _answered(self) -> Self:
         if self.service and self.split:
-            _exactly_one(self, "service", "split")
+            exactly_one(self, "service", "split")
         return self
 
 
@@ -391,4 +296,3 @@ class Tenant(Document):
 KINDS: Mapping[str, type[Document]] = MappingProxyType(
     {model.kind: model for model in (Gateway, Service, Organisation, Route, Tenant)}
 )
-

@@ -4,6 +4,7 @@ Pydantic finds the faults; this file turns each into a code, a path as the user 
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 
@@ -48,18 +49,19 @@ def check(kind: str, body: Mapping[str, Any]) -> Document | tuple[Fault, ...]:
     return tuple(sorted(kept, key=lambda fault: (path_text(fault.loc), fault)))
 
 
-def policy_faults(error: ValidationError) -> tuple[Fault, ...]:
+def policy_faults(name: str, error: ValidationError) -> tuple[Fault, ...]:
     """What is wrong with one merged policy; paths begin at the policy's name."""
-    return tuple(_fault(Policies, {}, item, whole=True) for item in error.errors(include_url=False))
+    found = (_fault(Policies, {}, item, (name, *item["loc"])) for item in error.errors(include_url=False))
+    return tuple(sorted(found, key=lambda fault: (path_text(fault.loc), fault.code)))
 
 
 def _awaits_merge(item: ErrorDetails) -> bool:
     return item["type"] in INCOMPLETE and "policies" in item["loc"][:-1]
 
 
-def _fault(model: type[BaseModel], body: Mapping[str, Any], item: ErrorDetails, whole: bool = False) -> Fault:
-    loc = tuple(part for part in item["loc"] if part != "[key]")
-    written = loc if whole else _written(body, loc)
+def _fault(model: type[BaseModel], body: Mapping[str, Any], item: ErrorDetails, whole: Loc = ()) -> Fault:
+    loc = whole or tuple(part for part in item["loc"] if part != "[key]")
+    written = whole or _written(body, loc)
     context = item.get("ctx", {})
     if item["type"].startswith("GC"):
         return Fault(item["type"], written, context["message"], context["hint"])
@@ -112,7 +114,7 @@ def _shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    text = {None: "null", True: "true", False: "false"}[value] if value in (None, True, False) else repr(value)
+    text = repr(value) if isinstance(value, str) else json.dumps(value, default=repr)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

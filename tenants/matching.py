@@ -5,7 +5,8 @@ from functools import lru_cache
 
 from immutables import Map
 
-from tenants.documents import Match, Route
+from tenants.documents import Route
+from tenants.paths import Match
 
 _META = re.compile(r"[\\.^$*+?{}\[\]|()]")
 _GROUPS = re.compile(r"\\.|\[[^\]]*\]|\([^()]*\)")

@@ -6,13 +6,13 @@ are duplicate keys. Numbers and the words true, false and null are read as YAML 
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from yaml.events import (
     AliasEvent,
-    DocumentEndEvent,
     DocumentStartEvent,
     MappingEndEvent,
     MappingStartEvent,
@@ -45,7 +45,7 @@ class Raw:
 
 def documents(text: str) -> list[Raw]:
     """Every document that is not empty. Raises `yaml.YAMLError` where the text is no YAML, `UnicodeError` likewise."""
-    next_event = CParser(text).get_event
+    next_event: Callable[[], Any] = CParser(text).get_event
     found = []
     while type(event := next_event()) is not StreamEndEvent:
         if type(event) is DocumentStartEvent:
@@ -70,7 +70,6 @@ def _document(text: str, next_event: Any, start: Any) -> Raw:
     first = next_event()
     value = builder.value(first)
     end = next_event()
-    assert type(end) is DocumentEndEvent
     begin, stop = first.start_mark.index, end.start_mark.index
     if stop - begin > MAX_DOCUMENT:
         builder.fault("GC008", f"the document is larger than {MAX_DOCUMENT >> 10} KiB", "split it", start)
@@ -156,5 +155,3 @@ def _plain(text: str) -> Any:
     if not _NUMBER.fullmatch(text) or len(text) > 32:
         return text
     return float(text) if set(text) & set(".eE") else int(text)
-
-

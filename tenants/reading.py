@@ -27,7 +27,7 @@ class Given:
     document: Document
     file: str = ""
     line: int = 0
-    source: str = field(default="", compare=False, repr=False)
+    source: str = field(default="", repr=False)
 
     @property
     def key(self) -> Key:

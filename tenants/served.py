@@ -24,11 +24,11 @@ SHELVES: Mapping[str, str] = MappingProxyType(
 class Served:
     """Maps from id to document. Iterate over `sorted(...)`: the order of a Map differs between processes."""
 
-    gateways: Map[str, Gateway] = Map()
-    services: Map[str, Service] = Map()
-    organisations: Map[str, Organisation] = Map()
-    routes: Map[str, Route] = Map()
-    tenants: Map[str, Tenant] = Map()
+    gateways: Map[str, Gateway] = Map()  # noqa: RUF009 - it is immutable
+    services: Map[str, Service] = Map()  # noqa: RUF009 - it is immutable
+    organisations: Map[str, Organisation] = Map()  # noqa: RUF009 - it is immutable
+    routes: Map[str, Route] = Map()  # noqa: RUF009 - it is immutable
+    tenants: Map[str, Tenant] = Map()  # noqa: RUF009 - it is immutable
 
     def get(self, key: Key) -> Document | None:
         """The document in force under this name."""

@@ -1,6 +1,8 @@
-"""Catalog changes to snapshots: translates what was touched, encodes it once, and keeps count of who uses which cluster.
+"""Catalog changes to snapshots: translates what was touched, encodes it once, and keeps count of who uses which
+cluster.
 
-One owner: the process's assembly (`gatecast.serve`), which feeds it each step of the catalog and hands the snapshots to `xds.hub`.
+One owner: the process's assembly (`gatecast.serve`), which feeds it each step of the catalog and hands the
+snapshots to `xds.hub`.
 """
 
 from collections.abc import Callable, Generator, Iterable
@@ -32,7 +34,9 @@ class _Made:
 
 @dataclass(slots=True)
 class _Turn:
-    """What one update does to one gateway: resources to put or remove, and the cluster specs that came or went on the way."""
+    """What one update does to one gateway: resources to put or remove, and the cluster specs that came or went on the
+    way.
+    """
 
     changes: Changes = field(default_factory=dict)
     moved: set[ClusterSpec] = field(default_factory=set)
@@ -141,9 +145,7 @@ class Builder:
         if built:
             fleet.tenants[name] = new
 
-    def _clusters(
-        self, catalog: Catalog, fleet: _Fleet, before: set[ClusterSpec], services: frozenset[str], changes: Changes
-    ) -> None:
+    def _clusters(self, catalog: Catalog, fleet: _Fleet, services: frozenset[str], turn: _Turn) -> None:
         """Clusters that came into use, went out of use, or whose service changed; endpoints follow their services."""
         known = {spec for spec in turn.moved if spec in fleet.specs.get(spec.service, ())}
         used = {spec for spec in turn.moved if spec in fleet.users}
@@ -155,7 +157,7 @@ class Builder:
             fleet.specs.setdefault(spec.service, set()).add(spec)
         for spec in came | {spec for service in services for spec in fleet.specs.get(service, ())}:
             if spec.service in catalog.services:
-                self._put(translate.cluster(catalog.services[spec.service], spec), changes)
+                self._put(translate.cluster(catalog.services[spec.service], spec), turn)
         for service in {spec.service for spec in turn.moved} | services:
             self._endpoints(catalog, fleet, service, turn)
 

@@ -1,13 +1,16 @@
-"""Protobuf descriptors for Envoy's API, derived from the metadata that envoy-data-plane carries. Called by `xds.messages` alone.
+"""Protobuf descriptors for Envoy's API, derived from the metadata that envoy-data-plane carries. Called by
+`xds.messages` alone.
 
-envoy-data-plane is the schema of record, but its own encoder is about a thousand times slower than protobuf's (decision 5 of
-the architecture). So its field numbers, types, oneofs and maps are read once, at import, and handed to protobuf (upb). The pool
-is our own, never protobuf's default one: whatever else a process has loaded, names cannot clash.
+envoy-data-plane is the schema of record, but its own encoder is about a thousand times slower than protobuf's
+(decision 5 of the architecture). So its field numbers, types, oneofs and maps are read once, at import, and handed
+to protobuf (upb). The pool is our own, never protobuf's default one: whatever else a process has loaded, names
+cannot clash.
 """
 
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from types import SimpleNamespace
 from typing import Any
 
 from envoy_data_plane.message_pool import default_message_pool
@@ -30,7 +33,9 @@ LABELS = {False: FieldDescriptorProto.LABEL_OPTIONAL, True: FieldDescriptorProto
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field of a message: its name in the `.proto` file, betterproto2's metadata, and its class (None for scalars)."""
+    """One field of a message: its name in the `.proto` file, betterproto2's metadata, and its class (None for
+    scalars).
+    """
 
     name: str
     meta: Any
@@ -38,6 +43,40 @@ class Column:
 
 
 Schema = Mapping[str, tuple[Column, ...]]  # full message name -> its fields
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """A field that Envoy 1.40 has and envoy-data-plane 2.2 lacks; `target` names its message, "" for a bool.
+
+    A row whose field envoy-data-plane has learned is not used; a test names it, so that it is removed.
+    """
+
+    message: str
+    name: str
+    number: int
+    target: str = ""
+    repeated: bool = False
+
+    def column(self) -> Column:
+        meta = SimpleNamespace(
+            number=self.number, proto_type="message" if self.target else "bool", repeated=self.repeated, group=None
+        )
+        meta.optional = False
+        return Column(self.name, meta, _class(self.target) if self.target else None)
+
+
+NEWER = (
+    Newer(
+        "envoy.extensions.filters.http.header_mutation.v3.Mutations",
+        "formatters",
+        6,
+        "envoy.config.core.v3.TypedExtensionConfig",
+        repeated=True,
+    ),
+    Newer("envoy.extensions.formatter.cel.v3.Cel", "cel_config", 1, "envoy.config.core.v3.CelExpressionConfig"),
+    Newer("envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit", "enable_retry_after_header", 19),
+)
 
 
 def pool(roots: Iterable[str]) -> descriptor_pool.DescriptorPool:
@@ -65,11 +104,21 @@ def _reached(roots: Iterable[str]) -> Schema:
         name = pending.pop()
         if name in schema:
             continue
-        schema[name] = tuple(_columns(default_message_pool.url_to_type["type.googleapis.com/" + name]))
+        schema[name] = tuple(_columns(_class(name))) + tuple(newer(name))
         pending.extend(child for column in schema[name] for child in _messages(column))
         if _outermost(name) != name:
             pending.append(name.rpartition(".")[0])
     return schema
+
+
+def _class(name: str) -> Any:
+    return default_message_pool.url_to_type["type.googleapis.com/" + name]
+
+
+def newer(name: str) -> Iterator[Column]:
+    """The fields of a message that envoy-data-plane does not know yet."""
+    known = {column.name for column in _columns(_class(name))}
+    return (row.column() for row in NEWER if row.message == name and row.name not in known)
 
 
 def _columns(cls: Any) -> Iterator[Column]:
@@ -107,11 +156,13 @@ def _outermost(name: str) -> str:
 
 
 def _enum_holder(cls: Any) -> str:
-    return (cls.__module__.removeprefix("envoy_data_plane.") + "." + cls.__name__).replace(".", "_")
+    return f"{cls.__module__.removeprefix('envoy_data_plane.')}.{cls.__name__}".replace(".", "_")
 
 
 def _enum_file(schema: Schema) -> FileDescriptorProto:
-    """All enums, each in a message of its own: values of two enums may share a name, and protobuf scopes them to the parent."""
+    """All enums, each in a message of its own: values of two enums may share a name, and protobuf scopes them to the
+    parent.
+    """
     parts = [part for columns in schema.values() for column in columns for part in _parts(column)]
     enums = {_enum_holder(target): target for kind, target in parts if kind == "enum"}
     file = FileDescriptorProto(name=ENUMS, package="gatecast", syntax="proto3")

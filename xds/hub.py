@@ -1,6 +1,8 @@
-"""The newest snapshot of every gateway and the open streams. The server joins clients here; the assembly publishes here.
+"""The newest snapshot of every gateway and the open streams. The server joins clients here; the assembly publishes
+here.
 
-Everything runs in one event loop, so nothing is locked. A publish wakes streams; each reads the newest value, nothing is queued.
+Everything runs in one event loop, so nothing is locked. A publish wakes streams; each reads the newest value,
+nothing is queued.
 """
 
 import asyncio
@@ -67,6 +69,8 @@ class Hub:
         self._metrics = metrics
         self._wall = wall
         self._count = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._doubts: OrderedDict[tuple[str, str], Doubts] = OrderedDict()
 
     def gateway(self, cluster: str) -> str | None:
@@ -96,12 +100,15 @@ class Hub:
         machine = Stream(self.snapshots[gateway], delta=delta, kinds=kinds, doubts=doubts)
         client = Client(self._count, node, gateway, peer, variant, self._wall(), machine)
         self.clients[client.number] = client
+        self._empty.clear()
         self._metrics.streams.labels(variant).inc()
         return client
 
     def leave(self, client: Client) -> None:
         """The stream is over; what its client may hold without our knowing is kept for its next stream (R19), bounded."""
         del self.clients[client.number]
+        if not self.clients:
+            self._empty.set()
         self._metrics.streams.labels(client.variant).dec()
         doubts = client.machine.doubts()
         if doubts and client.node.id:
@@ -146,8 +153,7 @@ class Hub:
         for client in self.clients.values():
             client.ended = "this server is shutting down"
             client.wake.set()
-        while self.clients:
-            await asyncio.sleep(0.01)
+        await self._empty.wait()
 
     def _note(self, name: str, snapshot: Snapshot) -> None:
         self.published_at[name] = self._wall()

@@ -1,11 +1,12 @@
 """What one client asked for of one resource type, and what it holds of it. Owned and driven by `xds.stream`.
 
-What the client holds is `base` (a map shared with a snapshot: no copy, however many resources) overlaid with `changes` (where this
-client differs). So a wildcard that is up to date costs nothing a resource, and a subscription costs its names.
+What the client holds is `base` (a map shared with a snapshot: no copy, however many resources) overlaid with
+`changes` (where this client differs). So a wildcard that is up to date costs nothing a resource, and a subscription
+costs its names.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import immutables
 
@@ -14,6 +15,7 @@ from xds.kinds import Kind
 from xds.snapshot import NOTHING, Resource, Snapshot, held_elsewhere, total, version_of
 
 WILDCARD = "*"
+Uses = frozenset[str] | None  # names that a resource uses; None = unknown, so perhaps any
 MAX_NAMES = 200_000  # a stream's memory is bounded by what it may subscribe to
 
 
@@ -21,7 +23,9 @@ MAX_NAMES = 200_000  # a stream's memory is bounded by what it may subscribe to
 class Sent:
     """An answer that waits for its ACK.
 
-    `settles`: with the ACK the client holds this map and digest of what it asked for, but for the names in `except_for`.
+    `settles`: with the ACK the client holds this map and digest of what it asked for, but for the names in
+    `except_for`.
+    `complete`: it was the full state, so its ACK leaves no doubt about any name.
     """
 
     nonce: str
@@ -29,6 +33,7 @@ class Sent:
     removed: tuple[str, ...]
     settles: tuple[immutables.Map[str, Resource], int] | None
     except_for: frozenset[str]
+    complete: bool
     at: float
 
 
@@ -48,7 +53,7 @@ class Interest:
         self.whole = False  # compare every name
         self.due = False  # an answer is owed even if it is empty
         self.forced: set[str] = set()  # names to answer whatever the client holds
-        self.doubt: set[str] = set()  # names in a rejected answer: the client may hold either version (R18)
+        self.doubt: dict[str, Uses] = {}  # names in a rejected answer: the client may hold either version (R18)
         self.parked: dict[str, Resource | None] = {}  # content this client rejected: not sent again (R11)
         self.trials: list[frozenset[str]] = []  # parts of a rejected answer, to be tried apart
         self.sent: Sent | None = None
@@ -109,6 +114,8 @@ class Interest:
         """From now on everything is asked for; what the client holds of its names is kept in `changes`."""
         self.changes = {name: self.held(name) for name in self.names}
         self.base, self.base_digest = NOTHING, 0
+        if self.sent is not None:
+            self.sent = replace(self.sent, settles=None)  # its ACK says nothing of the names that are new now
         self.wildcard = self.whole = True
         self.due = self.due or owed
 
@@ -137,17 +144,18 @@ class Interest:
         self.wildcard = self.legacy = self.whole = False
         self.changes = {name: self.held(name) for name in self.names if name in self.changes}
         self.parked = {name: one for name, one in self.parked.items() if name in self.names}
-        for names in (self.wanted, self.forced, self.doubt):
-            names &= self.names
+        self.doubt = {name: uses for name, uses in self.doubt.items() if name in self.names}
+        self.wanted &= self.names
+        self.forced &= self.names
 
     def _forget(self, name: str) -> None:
         self.names.discard(name)
         if self.wildcard:
             return
-        self.changes.pop(name, None)
-        self.parked.pop(name, None)
-        for names in (self.wanted, self.forced, self.doubt):
-            names.discard(name)
+        for held in (self.changes, self.parked, self.doubt):
+            held.pop(name, None)
+        self.wanted.discard(name)
+        self.forced.discard(name)
 
     def _resume(self, known: Mapping[str, str], snapshot: Snapshot) -> None:
         for name, version in known.items():
@@ -220,29 +228,41 @@ class Interest:
         same = self.base is snapshot.resources[self.kind.name] and not self.changes
         return same and not (self.sent or self.pending or self.doubt or self.parked)
 
-    def unsettled(self) -> Iterator[Resource | None]:
-        """What the client may still be using of the names that are not as the snapshot says; None = anything."""
+    def unsettled(self) -> Iterator[Uses]:
+        """What the client may still be using through names that are not as the snapshot says."""
         if self.whole or not self.started:
             yield None
         sent = self.sent.resources if self.sent else ()
         removed = self.sent.removed if self.sent else ()
-        names = {one.name for one in sent} | set(removed) | self.wanted | self.doubt | set(self.parked)
+        names = {one.name for one in sent} | set(removed) | self.wanted | self.doubt.keys() | self.parked.keys()
         for name in names.union(*self.trials):
-            yield from filter(None, (self.held(name), self.parked.get(name)))
-        yield from sent
+            yield from self.uses(name)
+        yield from (one.uses for one in sent)
+
+    def uses(self, name: str) -> Iterator[Uses]:
+        """What the client may use through `name`: by what it holds, and by what it refused and perhaps applied."""
+        held = self.held(name)
+        if held is not None:
+            yield held.uses
+        if name in self.doubt:
+            yield self.doubt[name]
 
     # -- what is answered ---------------------------------------------------------------------------------------
 
     def accept(self) -> Sent:
         """The client ACKed what was sent."""
         sent = self._answered()
+        if sent.complete:
+            self.doubt = {}
         if sent.settles is not None:
+            if sent.except_for:
+                self.changes.update({one.name: one for one in sent.resources if one.name in sent.except_for})
             self.changes = {name: self.held(name) for name in sent.except_for if self.covers(name)}
             self.base, self.base_digest = sent.settles
-            self.doubt &= sent.except_for
+            self.doubt = {name: uses for name, uses in self.doubt.items() if name in sent.except_for}
             return sent
-        self.doubt.difference_update(one.name for one in sent.resources)
-        self.doubt.difference_update(sent.removed)
+        for name in [*(one.name for one in sent.resources), *sent.removed]:
+            self.doubt.pop(name, None)
         self.changes.update({one.name: one for one in sent.resources if self.covers(one.name)})
         self.changes.update({name: None for name in sent.removed if self.covers(name)})
         return sent
@@ -250,12 +270,14 @@ class Interest:
     def reject(self, *, removals_apply: bool) -> Sent:
         """The client NACKed what was sent: which parts it applied, nobody knows (R16, R18).
 
-        Several resources are tried again in halves, so that the good ones arrive and the bad one is found; a single one is parked.
+        Several resources are tried again in halves, so that the good ones arrive and the bad one is found; a single
+        one is parked.
         `removals_apply`: delta, where removals are applied even beside a rejected resource (R17).
         """
         sent = self._answered()
-        names = sorted(one.name for one in sent.resources)
-        self.doubt.update(names)
+        names = sorted(one.name for one in sent.resources if self.covers(one.name))
+        for one in sent.resources:
+            self._doubt(one)
         if removals_apply:
             self.changes.update({name: None for name in sent.removed if self.covers(name)})
         elif names:
@@ -266,8 +288,14 @@ class Interest:
             half = len(names) // 2
             self.trials[:0] = [frozenset(names[:half]), frozenset(names[half:])]
         elif names:
-            self.parked[names[0]] = sent.resources[0]
+            self.parked[names[0]] = next(one for one in sent.resources if one.name == names[0])
         return sent
+
+    def _doubt(self, rejected: Resource) -> None:
+        if self.covers(rejected.name):
+            before = self.doubt.get(rejected.name, frozenset())
+            unknown = before is None or rejected.uses is None
+            self.doubt[rejected.name] = None if unknown else (before or frozenset()) | (rejected.uses or frozenset())
 
     def _answered(self) -> Sent:
         assert self.sent is not None, "only an answer that was sent can be answered"

@@ -1,7 +1,7 @@
 """The resource types we serve: one row each. The stream machine, the snapshot, the wire and the server read this table.
 
-Order of rows = order of answers on an aggregated stream: make before break (XP "Eventual consistency considerations", R46).
-To add a type: a row here and an `xds/translate/<type>.py`.
+Order of rows = order of answers on an aggregated stream: make before break (XP "Eventual consistency
+considerations", R46). To add a type: a row here and an `xds/translate/<type>.py`.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 class Kind:
     """One resource type.
 
-    `complete`: a SotW response is the full state, so what it leaves out is deleted (R23; Envoy treats SRDS the same way).
+    `complete`: a SotW response is the full state, so what it leaves out is deleted (R23; Envoy treats SRDS the same
+    way).
     `legacy_wildcard`: a first request without names subscribes to everything (R26, R27).
     `needs`: kinds whose resources (named in `Resource.uses`) a client must hold before it may use ours.
     `users`: kinds whose resources may still use ours: a removal waits until this client has let go of them.
@@ -41,7 +42,8 @@ _ROWS = (
          "StreamEndpoints", "DeltaEndpoints", users=("CDS",)),
     Kind("LDS", "envoy.config.listener.v3.Listener", "envoy.service.listener.v3.ListenerDiscoveryService",
          "StreamListeners", "DeltaListeners", complete=True, legacy_wildcard=True),
-    Kind("SRDS", "envoy.config.route.v3.ScopedRouteConfiguration", "envoy.service.route.v3.ScopedRoutesDiscoveryService",
+    Kind("SRDS", "envoy.config.route.v3.ScopedRouteConfiguration",
+    "envoy.service.route.v3.ScopedRoutesDiscoveryService",
          "StreamScopedRoutes", "DeltaScopedRoutes", complete=True, legacy_wildcard=True),
     Kind("RDS", "envoy.config.route.v3.RouteConfiguration", "envoy.service.route.v3.RouteDiscoveryService",
          "StreamRoutes", "DeltaRoutes", needs=("CDS",), users=("SRDS",)),

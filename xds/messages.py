@@ -1,8 +1,8 @@
 """Envoy's API as protobuf (upb) message classes: what `xds.translate` builds and `xds.snapshot` encodes.
 
-Build by constructor (`messages.Cluster(name=..., connect_timeout=messages.duration(...))`): a misspelt field raises at once.
-Maps are encoded sorted (`encode`), also inside `Any` (`pack`), so equal messages have equal bytes in every process.
-The schema is envoy-data-plane's: see `xds.descriptors`.
+Build by constructor (`messages.Cluster(name=..., connect_timeout=messages.duration(...))`): a misspelt field raises
+at once. Maps are encoded sorted (`encode`), also inside `Any` (`pack`), so equal messages have equal bytes in every
+process. The schema is envoy-data-plane's: see `xds.descriptors`.
 """
 
 from datetime import timedelta
@@ -17,8 +17,10 @@ ROOTS = (
     "envoy.config.cluster.v3.Cluster",
     "envoy.config.endpoint.v3.ClusterLoadAssignment",
     "envoy.config.listener.v3.Listener",
+    "envoy.config.route.v3.FilterConfig",
     "envoy.config.route.v3.RouteConfiguration",
     "envoy.config.route.v3.ScopedRouteConfiguration",
+    "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
     "envoy.extensions.filters.http.buffer.v3.Buffer",
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
@@ -30,7 +32,11 @@ ROOTS = (
     "envoy.extensions.filters.http.rbac.v3.RBAC",
     "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
     "envoy.extensions.filters.http.router.v3.Router",
+    "envoy.extensions.filters.http.set_filter_state.v3.Config",
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+    "envoy.extensions.formatter.cel.v3.Cel",
+    "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
 )

@@ -1,4 +1,6 @@
-"""Prometheus metrics of the xDS side. Made once by the assembly with its registry; written by `xds.server` and `xds.hub`."""
+"""Prometheus metrics of the xDS side. Made once by the assembly with its registry; written by `xds.server` and
+`xds.hub`.
+"""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -15,7 +17,11 @@ class Metrics:
         self.acks = Counter("gatecast_xds_acks", "Responses accepted by a client", ["kind"], registry=registry)
         self.nacks = Counter("gatecast_xds_nacks", "Responses rejected by a client", ["kind"], registry=registry)
         self.latency = Histogram(
-            "gatecast_xds_ack_latency_seconds", "From a response to its ACK", ["kind"], registry=registry, buckets=LATENCIES
+            "gatecast_xds_ack_latency_seconds",
+            "From a response to its ACK",
+            ["kind"],
+            registry=registry,
+            buckets=LATENCIES,
         )
         self.refused = Counter("gatecast_xds_refused_streams", "Streams ended by us", ["code"], registry=registry)
         self.overdue = Counter(
@@ -25,5 +31,8 @@ class Metrics:
             "gatecast_xds_resources", "Resources in the newest snapshot", ["gateway", "kind"], registry=registry
         )
         self.published = Gauge(
-            "gatecast_xds_snapshot_timestamp_seconds", "When the newest snapshot was made", ["gateway"], registry=registry
+            "gatecast_xds_snapshot_timestamp_seconds",
+            "When the newest snapshot was made",
+            ["gateway"],
+            registry=registry,
         )

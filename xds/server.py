@@ -1,7 +1,9 @@
-"""The gRPC shell of the ADS server: bytes in, the stream machine in the middle, bytes out. Assembled by `gatecast.serve`.
+"""The gRPC shell of the ADS server: bytes in, the stream machine in the middle, bytes out. Assembled by
+`gatecast.serve`.
 
-Facts about grpc.aio that shaped this file are listed in shared/design/architecture.md: handlers clean up in `finally` and let
-CancelledError rise; `stop(grace)` does not wake handlers, so they watch the hub; the ping option has one name that works.
+Facts about grpc.aio that shaped this file are listed in shared/design/architecture.md: handlers clean up in
+`finally` and let CancelledError rise; `stop(grace)` does not wake handlers, so they watch the hub; the ping option
+has one name that works.
 """
 
 import asyncio
@@ -78,7 +80,9 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One streaming method: which variant it speaks, which types it serves; `implied` is the type of a per-type service."""
+    """One streaming method: which variant it speaks, which types it serves; `implied` is the type of a per-type
+    service.
+    """
 
     delta: bool
     kinds: tuple[str, ...]
@@ -92,7 +96,9 @@ class Method:
 class AdsServer:
     """Serves the hub's snapshots on `address` (host:port). `start` returns the bound port; `stop` drains."""
 
-    def __init__(self, hub: Hub, metrics: Metrics, *, identifier: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, hub: Hub, metrics: Metrics, *, identifier: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.hub = hub
         self.health = health.HealthServicer()
         self._metrics = metrics
@@ -101,12 +107,16 @@ class AdsServer:
         self._budget = Budget()
         self._server = grpc.aio.server(options=OPTIONS)
         for service, methods in _services().items():
-            handlers = {name: grpc.stream_stream_rpc_method_handler(self._handler(m)) for name, m in methods.items()}
+            handlers: dict[str, Any] = {
+                name: grpc.stream_stream_rpc_method_handler(self._handler(m)) for name, m in methods.items()
+            }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
 
     async def start(self, address: str) -> int:
-        """Listen; `Refused` if the address cannot be bound. Streams are refused with UNAVAILABLE until the hub is ready."""
+        """Listen; `Refused` if the address cannot be bound. Streams are refused with UNAVAILABLE until the hub is
+        ready.
+        """
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -120,7 +130,9 @@ class AdsServer:
         await self.health.set("", health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace: float = 5.0) -> None:
-        """Readiness off, streams end (none in the middle of a response), connections close; at most `grace` seconds each."""
+        """Readiness off, streams end (none in the middle of a response), connections close; at most `grace` seconds
+        each.
+        """
         await self.health.enter_graceful_shutdown()
         try:
             async with asyncio.timeout(grace):
@@ -208,7 +220,9 @@ class Session:
 
     def _take(self, client: Client, request: wire.Request) -> None:
         if request.node is not None and request.node.id != client.node.id:
-            raise Ended(grpc.StatusCode.INVALID_ARGUMENT, f"node id changed from {client.node.id!r} to {request.node.id!r}")
+            raise Ended(
+                grpc.StatusCode.INVALID_ARGUMENT, f"node id changed from {client.node.id!r} to {request.node.id!r}"
+            )
         if request.ask is None or request.ask.kind not in client.machine.interests:
             return self._ignore(client, request.type_url)
         now = self._clock()
@@ -221,7 +235,9 @@ class Session:
         if reply is not None and not reply.accepted:
             names = [one.name for one in reply.sent.resources[:5]]
             owners = sorted({one.owner for one in reply.sent.resources[:5]} - {""})
-            log.warning("rejected", node=client.node.id, kind=reply.kind, resources=names, tenants=owners, error=reply.error)
+            log.warning(
+                "rejected", node=client.node.id, kind=reply.kind, resources=names, tenants=owners, error=reply.error
+            )
 
     def _ignore(self, client: Client, type_url: str) -> None:
         """A type we do not serve costs one log line a stream and nothing else."""
@@ -249,7 +265,9 @@ class Session:
             data = self._encode(answer, self._identifier)
             self._hub.sent(client, answer.kind, answer.version, len(data))
             await self._send(client, data)
-            followers = frozenset(one.companion for one in answer.batch.resources) if answer.kind == "CDS" else frozenset()
+            followers = (
+                frozenset(one.companion for one in answer.batch.resources) if answer.kind == "CDS" else frozenset()
+            )
             if followers and "EDS" not in client.machine.interests:
                 self._hub.companions(client, followers)
         for late in client.machine.overdue:

@@ -1,7 +1,8 @@
 """What a gateway's proxies should hold: resources encoded once, each with the hash of its bytes as version.
 
-`Snapshot` is immutable and shares structure with its predecessor, so a change costs what it changed. Streams keep a reference to
-the snapshot their client holds; that reference is all the state a wildcard needs. Built by `xds.builder`, read by `xds.stream`.
+`Snapshot` is immutable and shares structure with its predecessor, so a change costs what it changed. Streams keep a
+reference to the snapshot their client holds; that reference is all the state a wildcard needs. Built by
+`xds.builder`, read by `xds.stream`.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from protos import discovery_pb2
 from xds.kinds import KINDS
 
 VERSION_BITS = 128
+MEMO = 64  # batches a snapshot remembers: streams in the same position share them, odd ones do not fill memory
 RESOURCES_TAG = b"\x12"  # field 2, length-delimited: `resources` of both responses, and `resource` of a delta Resource
 
 
@@ -22,8 +24,9 @@ RESOURCES_TAG = b"\x12"  # field 2, length-delimited: `resources` of both respon
 class Resource:
     """One resource as it goes over the wire.
 
-    `block` is an encoded delta `Resource` with its `Any` last; from `split` on it reads as the `resources` field of a SotW
-    response, so both variants share the same bytes. `digest` is the version as a number, for hashes over sets of resources.
+    `block` is an encoded delta `Resource` with its `Any` last; from `split` on it reads as the `resources` field of
+    a SotW response, so both variants share the same bytes. `digest` is the version as a number, for hashes over
+    sets of resources.
     `uses` is None where we cannot know (a version a reconnecting client holds and we no longer have).
     """
 
@@ -158,6 +161,8 @@ class Snapshot:
     def batch(self, kind: str, names: frozenset[str]) -> Batch:
         """These resources of a kind, by name; shared by all streams that ask for the same ones."""
         key = (kind, names)
+        if key not in self.memo and len(self.memo) >= MEMO:
+            return Batch(tuple(self.resources[kind][name] for name in sorted(names)))
         if key not in self.memo:
             self.memo[key] = Batch(tuple(self.resources[kind][name] for name in sorted(names)))
         return self.memo[key]
@@ -185,7 +190,9 @@ class Snapshot:
 
 
 def version_of(digest: int) -> str:
-    """A version string of a sum of digests: hex, 128 bits. Addition makes it independent of order and cheap to keep up."""
+    """A version string of a sum of digests: hex, 128 bits. Addition makes it independent of order and cheap to keep
+    up.
+    """
     return f"{digest % (1 << VERSION_BITS):032x}"
 
 
@@ -198,13 +205,11 @@ def _version(one: Resource | None) -> str | None:
     return one.version if one else None
 
 
-def _merge(
-    old: immutables.Map[str, Resource], names: Mapping[str, Resource | None]
-) -> immutables.Map[str, Resource]:
-    with old.mutate() as draft:
-        for name, new in names.items():
-            if new is not None:
-                draft[name] = new
-            elif name in draft:
-                del draft[name]
-        return draft.finish()
+def _merge(old: immutables.Map[str, Resource], names: Mapping[str, Resource | None]) -> immutables.Map[str, Resource]:
+    draft = old.mutate()
+    for name, new in names.items():
+        if new is not None:
+            draft[name] = new
+        elif name in draft:
+            del draft[name]
+    return draft.finish()

@@ -4,14 +4,15 @@
     stream.publish(snapshot)      there is a newer snapshot
     stream.answers(now)           drain what is to be sent now
 
-The two variants share everything but what a SotW response must carry. Rules are cited as R.. of shared/research/xds.md and as XP,
-the xDS protocol document. At most one answer of a type waits for its ACK, so a slow client costs a set of names, never a queue.
+The two variants share everything but what a SotW response must carry. Rules are cited as R.. of
+shared/research/xds.md and as XP, the xDS protocol document. At most one answer of a type waits for its ACK, so a
+slow client costs a set of names, never a queue.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from xds.interest import Interest, Sent
+from xds.interest import Interest, Sent, Uses
 from xds.kinds import KINDS, Kind
 from xds.snapshot import Batch, Resource, Snapshot
 
@@ -77,7 +78,8 @@ class Overdue:
 class Stream:
     """One client's stream. `kinds` are the types it may ask for: all on ADS, one on a service of its own.
 
-    `doubts`: names (by kind) that this node was sent on an earlier stream and may hold without knowing their version (R19).
+    `doubts`: names (by kind) that this node was sent on an earlier stream and may hold without knowing their
+    version (R19).
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Stream:
         self.overdue: list[Overdue] = []
         self._doubts = dict(doubts or {})
         self._blocked: dict[tuple[str, str], float] = {}
+        self._promised: dict[str, Resource] = {}  # endpoints of clusters in an unacknowledged CDS answer
         self._nonces = 0
 
     # -- in -----------------------------------------------------------------------------------------------------
@@ -101,8 +104,8 @@ class Stream:
     def receive(self, ask: Ask, now: float) -> Reply | None:
         """Take a request; the reply it contains, if any. `Refused` if it asks for more names than a stream may hold.
 
-        Names first, then ACK or NACK (R13). A stale nonce acknowledges nothing, but the names it carries are still news: dropping
-        them loses a subscription (R5, R6).
+        Names first, then ACK or NACK (R13). A stale nonce acknowledges nothing, but the names it carries are still
+        news: dropping them loses a subscription (R5, R6).
         """
         interest = self.interests[ask.kind]
         first, news = not interest.started, True
@@ -113,9 +116,17 @@ class Stream:
                 interest.adjust(subscribe, unsubscribe, known, self.snapshot)
         if first:
             self._recall(interest)
+        if first and ask.kind == "EDS":
+            self.companions(frozenset(self._promised))
         if interest.sent is not None and ask.nonce == interest.sent.nonce:
             return self._answered(interest, ask)
-        if not news and ask.nonce and ask.nonce == interest.acknowledged and interest.sent is None and ask.error is None:
+        if (
+            not news
+            and ask.nonce
+            and ask.nonce == interest.acknowledged
+            and interest.sent is None
+            and ask.error is None
+        ):
             self._ask_again(interest)
         return None
 
@@ -139,6 +150,7 @@ class Stream:
 
     def answers(self, now: float) -> Iterator[Answer]:
         """What is to be sent now, in order. Drain it whole before the next `receive` or `publish`."""
+        self._blocked = {key: at for key, at in self._blocked.items() if key[1] in self.interests[key[0]].wanted}
         for interest in self.interests.values():
             while interest.started and interest.sent is None and interest.pending:
                 answer = self._answer(interest, now)
@@ -156,20 +168,48 @@ class Stream:
         found = {}
         for name, interest in self.interests.items():
             unanswered = interest.sent.resources if interest.sent else ()
-            names = interest.doubt | {one.name for one in unanswered}
+            names = interest.doubt.keys() | {one.name for one in unanswered}
             if names and self.delta:
                 found[name] = frozenset(names)
         return found
 
     # -- rules --------------------------------------------------------------------------------------------------
 
+    def _promise(self, clusters: tuple[Resource, ...]) -> None:
+        """A cluster warms until its endpoints come, and its ACK with it (R22): they will, also if they leave the
+        snapshot now.
+        """
+        names = {one.companion for one in clusters if one.companion}
+        found = {name: self.snapshot.get("EDS", name) for name in names}
+        self._promised = {name: one for name, one in found.items() if one is not None}
+        self.companions(frozenset(names))
+
+    def _keep_promises(self) -> None:
+        eds = self.interests.get("EDS")
+        if eds is not None and eds.started:
+            eds.wanted |= {name for name in self._promised if eds.covers(name)}
+        self._promised = {}
+
+    def _want(self, kind: str, name: str) -> Resource | None:
+        found = self.snapshot.get(kind, name)
+        return self._promised.get(name) if found is None and kind == "EDS" else found
+
+    def _batch(self, kind: str, names: frozenset[str]) -> tuple[Batch, set[str]]:
+        """These resources, and the names of those that are only promised."""
+        gone = {name for name in self._promised if name in names and self.snapshot.get(kind, name) is None}
+        if not gone:
+            return self.snapshot.batch(kind, names), gone
+        return Batch(tuple(one for one in (self._want(kind, name) for name in sorted(names)) if one)), gone
+
     def _recall(self, interest: Interest) -> None:
-        names = self._doubts.pop(interest.kind.name, frozenset())
+        names = self._doubts.pop(interest.kind.name, frozenset()) - interest.changes.keys()
         if self.delta and interest.wildcard:
-            interest.doubt |= names
+            interest.doubt.update(dict.fromkeys(names))
             interest.wanted |= names
 
     def _answered(self, interest: Interest, ask: Ask) -> Reply:
+        if interest.kind.name == "CDS":
+            self._keep_promises()
         if ask.error is None:
             return Reply(ask.kind, accepted=True, sent=interest.accept())
         return Reply(ask.kind, accepted=False, sent=interest.reject(removals_apply=self.delta), error=ask.error)
@@ -190,7 +230,7 @@ class Stream:
     def _answer(self, interest: Interest, now: float) -> Answer | None:
         kind, trial = interest.kind, bool(interest.trials)
         if interest.fresh and self._nothing_awaited(kind):
-            interest.whole = False
+            interest.whole = interest.due = False
             return self._send(interest, self.snapshot.full(kind.name), frozenset(), (), frozenset(), now, trial=False)
         send, remove, later, refused = self._sort(interest, interest.candidates(self.snapshot), now)
         interest.wanted |= later
@@ -198,16 +238,19 @@ class Stream:
         if not (send or remove or due):
             self._settle(interest, later | refused, trial=trial)
             return None
-        batch = self.snapshot.batch(kind.name, send)
-        return self._send(interest, batch, send, tuple(sorted(remove)), later | refused, now, trial=trial)
+        batch, gone = self._batch(kind.name, send)
+        return self._send(interest, batch, send, tuple(sorted(remove)), later | refused | gone, now, trial=trial)
 
     def _sort(
         self, interest: Interest, names: frozenset[str], now: float
     ) -> tuple[frozenset[str], set[str], set[str], set[str]]:
         """Names to send, to remove, to keep for later, and not to send because the client refused just that."""
-        send, remove, later, refused = set(), set(), set(), set()
+        send: set[str] = set()
+        remove: set[str] = set()
+        later: set[str] = set()
+        refused: set[str] = set()
         for name in names:
-            want, have = self.snapshot.get(interest.kind.name, name), interest.held(name)
+            want, have = self._want(interest.kind.name, name), interest.held(name)
             forced, doubt = name in interest.forced, name in interest.doubt
             if not forced and not doubt and _same(want, have):
                 continue
@@ -215,7 +258,7 @@ class Stream:
                 refused.add(name)
             elif want is None and not self._says_removals(interest):
                 interest.changes[name] = None
-                interest.doubt.discard(name)
+                interest.doubt.pop(name, None)
             elif self._must_wait(interest.kind, name, want, forced=forced, now=now):
                 later.add(name)
             else:
@@ -236,13 +279,15 @@ class Stream:
         for name in [*names, *removed]:
             interest.parked.pop(name, None)
         settles = None if trial else (self.snapshot.resources[kind], self.snapshot.digests[kind])
-        left = frozenset(except_for) | (interest.doubt - names - set(removed))
+        left = frozenset(except_for) | (interest.doubt.keys() - names - set(removed))
         body = batch
         if not self.delta and batch is not self.snapshot.full(kind):
             version = interest.version_after(batch.resources, removed)
             body = self._complete(interest, batch, removed) if interest.kind.complete else batch
-        interest.sent = Sent(nonce, batch.resources, removed, settles, left, now)
-        self.companions(frozenset(one.companion for one in batch.resources if one.companion))
+        complete = interest.kind.complete and not self.delta
+        interest.sent = Sent(nonce, batch.resources, removed, settles, left, complete, now)
+        if kind == "CDS":
+            self._promise(batch.resources)
         return Answer(kind, nonce, version, body, removed)
 
     def _complete(self, interest: Interest, batch: Batch, removed: tuple[str, ...]) -> Batch:
@@ -255,7 +300,7 @@ class Stream:
         """Nothing to say: the client holds what the snapshot says, but for these names. Lets go of older snapshots."""
         if trial or interest.trials or interest.sent:
             return
-        left = except_for | interest.doubt
+        left = except_for | interest.doubt.keys()
         interest.changes = {name: interest.held(name) for name in left if interest.covers(name)}
         kind = interest.kind.name
         interest.base, interest.base_digest = self.snapshot.resources[kind], self.snapshot.digests[kind]
@@ -263,7 +308,9 @@ class Stream:
     # -- order between types ------------------------------------------------------------------------------------
 
     def _must_wait(self, kind: Kind, name: str, want: Resource | None, *, forced: bool, now: float) -> bool:
-        """Make before break (R46): what is needed goes first, what is used goes last. False at the latest after PATIENCE."""
+        """Make before break (R46): what is needed goes first, what is used goes last. False at the latest after
+        PATIENCE.
+        """
         if want is not None:
             open_, refused = self._missing(kind, want)
         elif forced:
@@ -304,11 +351,13 @@ class Stream:
         """(a user of `name` may still hold it, one will hold it for as long as it refuses our newer content)."""
         open_ = refused = False
         for user in (self.interests[one] for one in kind.users if one in self.interests):
-            for parked in user.parked:
-                held = user.held(parked)
-                refused = refused or (held is not None and name in (held.uses or ()))
-            open_ = open_ or any(one is None or one.uses is None or name in one.uses for one in user.unsettled())
+            refused = refused or any(_may(name, uses) for parked in user.parked for uses in user.uses(parked))
+            open_ = open_ or any(_may(name, uses) for uses in user.unsettled())
         return open_, refused
+
+
+def _may(name: str, uses: Uses) -> bool:
+    return uses is None or name in uses
 
 
 def _same(one: Resource | None, other: Resource | None) -> bool:

@@ -1,7 +1,8 @@
 """The two protocol variants on the wire: request bytes to an Ask, an Answer to response bytes. Called by `xds.server`.
 
-Resources and their frames were encoded before (`xds.snapshot`); here only the envelope is written, and protobuf allows its fields to
-follow: concatenated messages merge. Our envelope is wire-compatible with envoy.service.discovery.v3 (decision 6).
+Resources and their frames were encoded before (`xds.snapshot`); here only the envelope is written, and protobuf
+lets its fields stand anywhere: concatenated messages merge. Our envelope is wire-compatible with
+envoy.service.discovery.v3 (decision 6).
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tenants.errors import Refused
 from xds.kinds import BY_TYPE_URL, KINDS
 from xds.stream import Adjust, Answer, Ask, Replace
 
+Message = discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest
 M = TypeVar("M", discovery_pb2.DiscoveryRequest, discovery_pb2.DeltaDiscoveryRequest)
 
 
@@ -36,7 +38,7 @@ class Request:
 
 
 def sotw_request(data: bytes, implied: str = "") -> Request:
-    """Decode a DiscoveryRequest. `implied`: the kind of a per-type service (R3). `Refused` if it cannot be understood."""
+    """Decode a DiscoveryRequest. `implied`: the kind of a per-type service (R3). `Refused` if that cannot be done."""
     message = _decoded(discovery_pb2.DiscoveryRequest, data)
     type_url = _type_url(message.type_url, implied)
     change = Replace(tuple(message.resource_names), message.version_info)
@@ -91,7 +93,7 @@ def _type_url(given: str, implied: str) -> str:
     return given or expected
 
 
-def _node(message: discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest) -> Node | None:
+def _node(message: Message) -> Node | None:
     if not message.HasField("node"):
         return None
     node, build = message.node, message.node.user_agent_build_version.version
@@ -99,9 +101,7 @@ def _node(message: discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscovery
     return Node(node.id, node.cluster, f"{node.user_agent_name} {version}".strip())
 
 
-def _ask(
-    type_url: str, change: Replace | Adjust, message: discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest
-) -> Ask | None:
+def _ask(type_url: str, change: Replace | Adjust, message: Message) -> Ask | None:
     kind = BY_TYPE_URL.get(type_url)
     if kind is None:
         return None

@@ -1,0 +1,69 @@
+"""The control plane in one process: changes in, snapshots out. Assembled by `gatecast.serve`; tests and the demo use
+it directly.
+
+    source -> catalog -> builder -> hub
+
+It owns the catalog and nothing else; each stop is a plain call with a value.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from tenants.catalog import Catalog, Changes
+from tenants.errors import Problem
+from xds.builder import Builder
+from xds.hub import Hub
+
+log = structlog.get_logger("gatecast")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one set of changes came to: documents spoken about, tenants translated, seconds it took."""
+
+    revision: int
+    tenants: int
+    services: int
+    seconds: float
+
+
+class Plane:
+    """Applies changes one set at a time; a set that is being translated never blocks the streams for long."""
+
+    def __init__(self, hub: Hub, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.hub = hub
+        self.catalog = Catalog.empty()
+        self.builder = Builder()
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    async def apply(self, changes: Changes) -> Applied:
+        """Bring catalog, snapshots and streams up to these changes. Bad documents are problems, never exceptions."""
+        async with self._turn:
+            began = self._clock()
+            step = self.catalog.apply(changes)
+            self.catalog = step.catalog
+            steps = self.builder.steps(step.catalog, step.touched)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as done:
+                    snapshots = done.value
+                    break
+                await asyncio.sleep(0)
+            await self.hub.publish(snapshots)
+            seconds = self._clock() - began
+        touched = step.touched
+        log.info(
+            "applied", revision=step.catalog.revision, tenants=len(touched.tenants), services=len(touched.services),
+            problems=len(step.catalog.problems), seconds=round(seconds, 4),
+        )  # fmt: skip
+        return Applied(step.catalog.revision, len(touched.tenants), len(touched.services), seconds)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the documents, and what could not be translated."""
+        return (*self.catalog.problems, *(self.builder.problems[name] for name in sorted(self.builder.problems)))

@@ -1,0 +1,83 @@
+"""What a document says about other documents: whom it refers to, and what it takes for itself alone. Pure tables."""
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from immutables import Map
+
+from tenants.documents import Document, Gateway, Key, Organisation, Route, Service, Tenant
+from tenants.faults import Loc
+from tenants.matching import takes
+from tenants.paths import Split
+
+Reference = tuple[Key, Loc]
+
+
+def references(document: Document) -> tuple[Reference, ...]:
+    """The documents this one cannot do without, each with the field that names it."""
+    find = _REFERENCES.get(document.kind)
+    return tuple(find(document)) if find else ()
+
+
+def exclusive(document: Document) -> tuple[str, ...]:
+    """What only one document may have: a tenant's hosts, the requests a route takes."""
+    if isinstance(document, Tenant):
+        return tuple(f"host {host}" for host in document.hosts)
+    if isinstance(document, Route):
+        return tuple(f"route {taken}" for taken in takes(document))
+    return ()
+
+
+def local_endpoint(service: Service) -> Loc | None:
+    """The field that points the proxies at themselves or at their neighbours' management, if there is one."""
+    if service.dns and (service.dns.host == "localhost" or service.dns.host.endswith(".localhost")):
+        return ("dns",)
+    indexes = (index for index, endpoint in enumerate(service.endpoints) if _is_local(endpoint.host))
+    first = next(indexes, None)
+    return None if first is None else ("endpoints", first)
+
+
+def _is_local(host: str) -> bool:
+    address = ipaddress.ip_address(host)
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return bool(mapped.is_loopback or mapped.is_link_local or mapped.is_unspecified)
+
+
+def _of_tenant(tenant: Tenant) -> Iterator[Reference]:
+    if tenant.organisation:
+        yield Key("Organisation", tenant.organisation), ("organisation",)
+    yield from _of_policies(tenant.policies, ("policies",))
+    for name in sorted(tenant.routes):
+        override, at = tenant.routes[name], ("routes", name)
+        yield Key("Route", name), at
+        yield from _of_backends(override.service, override.split, at)
+        yield from _of_policies(override.policies, (*at, "policies"))
+
+
+def _of_route(route: Route) -> Iterator[Reference]:
+    yield from _of_backends(route.service, route.split, ())
+    yield from _of_policies(route.policies, ("policies",))
+
+
+def _of_shared(document: Gateway | Organisation) -> Iterator[Reference]:
+    yield from _of_policies(document.policies, ("policies",))
+
+
+def _of_backends(service: str | None, split: Split | None, at: Loc) -> Iterator[Reference]:
+    if service:
+        yield Key("Service", service), (*at, "service")
+    for index, share in enumerate(split or ()):
+        yield Key("Service", share.service), (*at, "split", index, "service")
+
+
+def _of_policies(policies: Map[str, Any], at: Loc) -> Iterator[Reference]:
+    authz = policies.get("authz")
+    if isinstance(authz, Map) and isinstance(authz.get("service"), str):
+        yield Key("Service", authz["service"]), (*at, "authz", "service")
+
+
+_REFERENCES: Mapping[str, Callable[[Any], Iterator[Reference]]] = MappingProxyType(
+    {"Tenant": _of_tenant, "Route": _of_route, "Gateway": _of_shared, "Organisation": _of_shared}
+)

@@ -1,0 +1,41 @@
+"""The one body of every error that Envoy answers itself. `routes` and `answers` give it to routes, `replies` to the listener.
+
+`{"error": {"code": "...", "message": "...", "details": {...}}}`: codes are stable, and listed in `CODES`.
+"""
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "access_denied": "The client's address may not call this path.",
+        "bad_gateway": "The service answered with something that is not HTTP.",
+        "bad_request": "The request is not valid HTTP, or its path is ambiguous.",
+        "bad_tenant_header": "The header that names the tenant is given twice, or does not name it alone.",
+        "body_too_large": "The request body is larger than this path allows.",
+        "closed": "A check that this path needs cannot be made yet, so nobody is let in.",
+        "error": "Any other error that the gateway answers.",
+        "headers_too_large": "The request headers are too large.",
+        "invalid_header": "A required header does not have the form this path demands.",
+        "maintenance": "The path is under maintenance.",
+        "missing_header": "A header this path requires is missing.",
+        "no_healthy_upstream": "No endpoint of the service is healthy.",
+        "not_found": "The tenant has no such path.",
+        "not_implemented": "The gateway does not support this.",
+        "overloaded": "The service has as many requests as its limits allow.",
+        "rate_limited": "Too many requests.",
+        "request_timeout": "The request took too long to arrive.",
+        "tenant_suspended": "The tenant is suspended.",
+        "unknown_tenant": "The request names no tenant that is served here.",
+        "upgrade_refused": "The connection cannot be upgraded.",
+        "upstream_timeout": "The service took too long to answer.",
+        "upstream_unavailable": "The service cannot be reached.",
+    }
+)
+
+
+def body(code: str, message: str = "", **details: str | int) -> str:
+    """The error as JSON text; without a message of its own, the one of the table."""
+    error = {"code": code, "message": message or CODES[code], "details": details}
+    return json.dumps({"error": error}, ensure_ascii=False, separators=(",", ":"))
