@@ -18,6 +18,7 @@ from pydantic import (
     GetPydanticSchema,
     PlainSerializer,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -57,11 +58,12 @@ def _without_nulls(value: Any) -> Any:
 
 def _policies_of(kind: str) -> GetPydanticSchema:
     """Policies as given in a document of this kind: checked as far as a part can be, kept as frozen JSON."""
-    misplaced = frozenset(name for name, row in POLICIES.items() if kind not in row.kinds)
+    fields: dict[str, Any] = {
+        name: (field.annotation, None) for name, field in Policies.model_fields.items() if kind in POLICIES[name].kinds
+    }
+    model = create_model("Policies", __base__=Strict, **fields)
 
     def keep(value: Any, handler: Any) -> Map[str, Any]:
-        if isinstance(value, Mapping):
-            _refuse_misplaced(misplaced & value.keys(), kind)
         try:
             handler(_without_nulls(value))
         except ValidationError as error:
@@ -71,14 +73,8 @@ def _policies_of(kind: str) -> GetPydanticSchema:
         return frozen
 
     return GetPydanticSchema(
-        lambda _source, handler: core_schema.no_info_wrap_validator_function(keep, handler.generate_schema(Policies))
+        lambda _source, handler: core_schema.no_info_wrap_validator_function(keep, handler.generate_schema(model))
     )
-
-
-def _refuse_misplaced(names: frozenset[str], kind: str) -> None:
-    for name in sorted(names):
-        places = ", ".join(sorted(POLICIES[name].kinds))
-        raise fault("GC120", f"the policy {name!r} has no place in a {kind}", f"it belongs in a {places}")
 
 
 _JsonMap = Map[str, Any]

@@ -12,7 +12,7 @@ authz) the route answers 503 instead: closed, never opened. The problem is liste
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from immutables import Map
 from pydantic import TypeAdapter, ValidationError
@@ -25,7 +25,7 @@ from tenants.served import Served
 
 Given = Map[str, Any]
 _NONE: Given = Map()
-_ADAPTERS = {name: TypeAdapter[Any](field.annotation) for name, field in Policies.model_fields.items()}
+_ADAPTERS = {name: TypeAdapter[Any](cast(Any, field.annotation)) for name, field in Policies.model_fields.items()}
 _CLOSED = Maintenance(status=503, message="The settings of this path are being corrected.")
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tenants.documents import INCOMPLETE, KINDS, Document
-from tenants.policies import Policies
+from tenants.policies import POLICIES, Policies
 
 Loc = tuple[str | int, ...]
 
@@ -65,6 +65,9 @@ def _fault(model: type[BaseModel], body: Mapping[str, Any], item: ErrorDetails, 
     context = item.get("ctx", {})
     if item["type"].startswith("GC"):
         return Fault(item["type"], written, context["message"], context["hint"])
+    if item["type"] == "extra_forbidden" and loc[-2:-1] == ("policies",) and loc[-1] in POLICIES:
+        places = ", ".join(sorted(POLICIES[str(loc[-1])].kinds))
+        return Fault("GC120", written, f"this policy has no place in a {model.__name__}", f"it belongs in a {places}")
     if item["type"] == "extra_forbidden":
         known = _fields_at(model, loc[:-1])
         return Fault("GC101", written, "unknown field", close(str(loc[-1]), known, "known are " + ", ".join(known)))

@@ -126,7 +126,7 @@ class _Builder:
         if type(event) is ScalarEvent and event.anchor is None and event.tag is None:
             text: str = event.value
             return text
-        self.fault("GC010", "a key is not plain text", "a name", event)
+        self.fault("GC010", "a key is not plain text", "a name", event, "?")
         self.loc.append("?")
         self.value(event)
         self.loc.pop()

@@ -18,6 +18,7 @@ from tenants.parsing import Raw, documents, lines
 from tenants.values import ID
 
 MAX_FILE = 64 << 20
+_UNREAD = ("GC006", "GC007", "GC010")  # the value was not read, so nothing more can be said about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,9 @@ def _document(key: Key, raw: Raw, file: str) -> Given | list[Problem]:
     problems = [_problem(key, fault, file, line) for fault, line in raw.faults]
     if isinstance(made, Document):
         return problems or Given(made, file, raw.line, raw.source)
-    return problems + [_problem(key, fault, file, line_of(raw.source, fault.loc, raw.line)) for fault in made]
+    unread = [fault.loc for fault, _line in raw.faults if fault.code in _UNREAD]
+    rest = [fault for fault in made if not any(fault.loc[: len(loc)] == loc for loc in unread)]
+    return problems + [_problem(key, fault, file, line_of(raw.source, fault.loc, raw.line)) for fault in rest]
 
 
 def _named(body: Any, file: str, line: int) -> Key | Problem:

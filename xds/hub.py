@@ -105,7 +105,7 @@ class Hub:
         return client
 
     def leave(self, client: Client) -> None:
-        """The stream is over; what its client may hold without our knowing is kept for its next stream (R19), bounded."""
+        """The stream is over; what its client may hold without our knowing is kept for its next one (R19), bounded."""
         del self.clients[client.number]
         if not self.clients:
             self._empty.set()

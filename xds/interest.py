@@ -82,7 +82,7 @@ class Interest:
             self._resume(known, snapshot)
 
     def replace(self, names: Iterable[str], version: str, snapshot: Snapshot) -> bool:
-        """Apply the names of a SotW request; True if they are news. `version` counts in the first request only (R29)."""
+        """Apply the names of a SotW request; True if they are news. `version` counts in the first one only (R29)."""
         first, self.started = not self.started, True
         explicit = set(names)
         star = WILDCARD in explicit
@@ -201,7 +201,7 @@ class Interest:
         return tuple(one for _, one in sorted(after.items()) if one and one.block)
 
     def candidates(self, snapshot: Snapshot) -> frozenset[str]:
-        """The names to compare now; a rejected answer's parts come first, each on its own. Empties what it takes from."""
+        """The names to compare now; parts of a rejected answer come first, each alone. Empties what it takes from."""
         if self.trials:
             return frozenset(name for name in self.trials.pop(0) if self.covers(name))
         names = self.wanted | self.forced

@@ -116,7 +116,7 @@ class ChangeLog:
         return self._first + len(self._entries) - 1
 
     def between(self, kind: str, since: int, until: int) -> frozenset[str] | None:
-        """Names of `kind` changed after serial `since` up to `until`; None if that is longer ago than the log reaches."""
+        """Names of `kind` changed after serial `since` up to `until`; None if the log does not reach that far."""
         if since + 1 < self._first:
             return None
         entries = self._entries[since + 1 - self._first : until + 1 - self._first]

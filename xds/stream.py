@@ -138,7 +138,7 @@ class Stream:
                 self._note(interest, snapshot.changed(interest.kind.name, before.serial))
 
     def companions(self, names: frozenset[str]) -> None:
-        """Send these EDS names (again) because their clusters were sent, here or on another stream of the node (§0.1)."""
+        """Send these EDS names (again): their clusters were sent, here or on another stream of the node (§0.1)."""
         eds = self.interests.get("EDS")
         if eds is None or not eds.started:
             return
@@ -279,7 +279,7 @@ class Stream:
         for name in [*names, *removed]:
             interest.parked.pop(name, None)
         settles = None if trial else (self.snapshot.resources[kind], self.snapshot.digests[kind])
-        left = frozenset(except_for) | (interest.doubt.keys() - names - set(removed))
+        left = frozenset(except_for) | ((interest.doubt.keys() | interest.parked.keys()) - names - set(removed))
         body = batch
         if not self.delta and batch is not self.snapshot.full(kind):
             version = interest.version_after(batch.resources, removed)
@@ -300,7 +300,7 @@ class Stream:
         """Nothing to say: the client holds what the snapshot says, but for these names. Lets go of older snapshots."""
         if trial or interest.trials or interest.sent:
             return
-        left = except_for | interest.doubt.keys()
+        left = except_for | interest.doubt.keys() | interest.parked.keys()
         interest.changes = {name: interest.held(name) for name in left if interest.covers(name)}
         kind = interest.kind.name
         interest.base, interest.base_digest = self.snapshot.resources[kind], self.snapshot.digests[kind]

@@ -1,14 +1,14 @@
 """Decides what the files of a directory come to: from what changed on disk to `Changes` for the catalog. Pure.
 
-`Files` remembers what each file said last, `step` hears what some say now. `tenants.sources.directory` finds out which.
+`Files` remembers what each file said last, `step` hears what some say now; `tenants.sources.directory` calls it.
 
-Rules. A file that cannot be told apart into documents withdraws nothing. Neither do the files that changed together with
-it, because what they lost may stand in it (moved there by the same commit); they do so once every file can be read
-again. And when nothing at all would be left, nothing is taken away: nobody means to delete every tenant.
+Rules. A file that cannot be told apart into documents withdraws nothing. Neither do the files that changed together
+with it, because what they lost may stand in it (moved there by the same commit); they do so once every file can be
+read again. And when nothing at all would be left, nothing is taken away: nobody means to delete every tenant.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from immutables import Map
@@ -17,25 +17,12 @@ from tenants.catalog import Changes
 from tenants.documents import Key
 from tenants.errors import Problem
 from tenants.reading import Given, Reading, read
+from tenants.sources.stamps import Content, Unreadable
 
-SUFFIXES = (".yaml", ".yml", ".json")
 SHOWN = 3
 
 Word = tuple[Given | Problem, ...]
 """What a file says under one name: a good document, or its problems; more than that if it is there twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Why a file or folder that is there could not be read; `code` is one of `tenants.codes`."""
-
-    message: str
-    hint: str = ""
-    code: str = "GC011"
-
-
-Content = bytes | Unreadable | None
-"""What is on disk under a path now; None: nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +62,8 @@ def step(files: Files, seen: Mapping[str, Content], *, allow_empty: bool = False
     after = _released(_with(files, _keeping(files, news)))
     if not allow_empty and _names(files) and not _names(after):
         return replace(files, held=Map(heard)), _alarm() if not files.held else Changes()
-    changes = _changes(files, after)
+    changes = _changes(files, after, files.said.keys() | news.keys() if files.torn else news.keys())
     return after, replace(changes, read=changes.read | {""}) if files.held else changes
-
-
-def is_settings(name: str) -> bool:
-    """Whether a file of this name holds settings. Editors' backups, swap and probe files do not."""
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
-
-
-def pause(newest: int, now: int, quiet: float) -> float:
-    """Seconds to wait until nothing has changed for `quiet` seconds; both times in nanoseconds since 1970.
-
-    A time in the future is another machine's clock and says nothing.
-    """
-    age = (now - newest) / 1e9
-    return quiet - age if 0 <= age < quiet else 0.0
-
-
-def different(known: Mapping[str, object], found: Mapping[str, object]) -> tuple[list[str], list[str]]:
-    """Paths to read (again), and paths that are gone. What is below an unreadable folder is not gone, only out of sight."""
-    hidden = {path for path, stamp in found.items() if isinstance(stamp, Unreadable)}
-    fresh = [path for path, stamp in found.items() if known.get(path) != stamp]
-    gone = [path for path in known if path not in found and not (hidden and _below(path, hidden))]
-    return fresh, gone
 
 
 def refusal(changes: Changes) -> str:
@@ -112,10 +77,6 @@ def refusal(changes: Changes) -> str:
         f"{why}{': ' if found else ''}{found}{more}. Documents are read from *.yaml, *.yml and *.json, at any depth; "
         "--allow-empty starts without any"
     )
-
-
-def _below(path: str, folders: set[str]) -> bool:
-    return "." in folders or any(path[:at] in folders for at, letter in enumerate(path) if letter == "/")
 
 
 def _listen(path: str, content: Content, last: Said) -> Said:
@@ -155,7 +116,7 @@ def _keeping(files: Files, news: Mapping[str, Said]) -> Iterator[tuple[str, Said
     for path in changed:
         last, now = before[path], news[path]
         missing = (key for key in last.words if key not in now.words and key not in moved)
-        kept = frozenset(key for key in missing if torn or (files.torn and key in last.kept))
+        kept = frozenset(key for key in missing if torn or (last.complete and files.torn and key in last.kept))
         words = now.words.update({key: last.words[key] for key in kept})
         yield path, replace(now, words=words, kept=kept)
 
@@ -193,12 +154,12 @@ def _names(files: Files) -> bool:
     return any(said.words for said in files.said.values())
 
 
-def _changes(before: Files, after: Files) -> Changes:
+def _changes(before: Files, after: Files, paths: Iterable[str]) -> Changes:
     put: list[Given] = []
     broken: list[Problem] = []
     withdrawn: set[tuple[str, Key]] = set()
     read: set[str] = set()
-    for path in sorted(before.said.keys() | after.said.keys()):
+    for path in sorted(paths):
         old, new = before.said.get(path, _NOTHING), after.said.get(path, _NOTHING)
         if old is new:
             continue

@@ -1,0 +1,347 @@
+"""Every rule, by its YAML: what is given, and the (code, path, line) that must come of it, with a hint each.
+
+`BASE` is in force as a.yaml before the text of a case is given as b.yaml. A test walks the table of codes and names
+those without a case.
+"""
+
+import pytest
+from catalogs import BASE, catalog, changes
+
+from tenants.catalog import Changes
+from tenants.codes import CODES
+from tenants.documents import Key
+from tenants.errors import Problem
+from tenants.reading import MAX_FILE, read
+
+Expected = list[tuple[str, str, int]]
+
+ALONE: dict[str, tuple[str, Expected]] = {
+    "broken yaml": ("kind: Tenant\nid: [a\n", [("GC001", "", 3)]),
+    "a list": ("- a\n- b\n", [("GC002", "", 1)]),
+    "text": ("just words\n", [("GC002", "", 1)]),
+    "unknown kind": ("kind: Tennant\nid: a\n", [("GC003", "kind", 1)]),
+    "no kind": ("id: a\n", [("GC003", "kind", 1)]),
+    "no id": ("kind: Tenant\n", [("GC004", "id", 1)]),
+    "bad id": ("kind: Tenant\nid: Acme_1\n", [("GC004", "id", 1)]),
+    "long id": (f"kind: Tenant\nid: {'a' * 64}\n", [("GC004", "id", 1)]),
+    "duplicate key": ("kind: Tenant\nid: a\nhosts: [a.b]\nhosts: [c.d]\n", [("GC005", "hosts", 4)]),
+    "duplicate inner key": (
+        "kind: Tenant\nid: a\npolicies:\n  timeout: {idle: 1s}\n  timeout: {idle: 2s}\n",
+        [("GC005", "policies.timeout", 5)],
+    ),
+    "anchor and alias": (
+        "kind: Tenant\nid: a\nhosts: &h [a.b]\npolicies: *h\n",
+        [("GC006", "hosts", 3), ("GC006", "policies", 4)],
+    ),
+    "tag": ("kind: Tenant\nid: a\nhosts: !!set [a.b]\n", [("GC006", "hosts", 3)]),
+    "key that is a list": ("kind: Tenant\nid: a\n? [a]\n: b\n", [("GC010", "?", 3)]),
+    "unknown field": ("kind: Tenant\nid: a\nhost: [a.b]\n", [("GC101", "host", 3)]),
+    "unknown field inside": (
+        "kind: Tenant\nid: a\nroutes:\n  r:\n    policies:\n      timeout: {requst: 5s}\n",
+        [("GC101", "routes.r.policies.timeout.requst", 6)],
+    ),
+    "missing field": ("kind: Gateway\nid: g\n", [("GC102", "listeners", 1)]),
+    "missing field inside": (
+        "kind: Gateway\nid: g\nlisteners:\n  - name: a\n",
+        [("GC102", "listeners[0].port", 4)],
+    ),
+    "neither endpoints nor dns": ("kind: Service\nid: s\n", [("GC103", "", 1)]),
+    "claim without name": (
+        "kind: Gateway\nid: g\nlisteners: [{name: a, port: 1}]\ntenant: {from: claim}\n",
+        [("GC103", "tenant", 4)],
+    ),
+    "port as text": ('kind: Gateway\nid: g\nlisteners: [{name: a, port: "80"}]\n', [("GC104", "listeners[0].port", 3)]),
+    "yes is text": (
+        "kind: Gateway\nid: g\nlisteners: [{name: a, port: 80}]\nallow_local_endpoints: yes\n",
+        [("GC104", "allow_local_endpoints", 4)],
+    ),
+    "true is no number": (
+        "kind: Tenant\nid: a\npolicies: {rate_limit: {requests: true}}\n",
+        [("GC104", "policies.rate_limit.requests", 3)],
+    ),
+    "number as header value": (
+        "kind: Tenant\nid: a\npolicies:\n  headers:\n    request:\n      set:\n        X-A: 1\n",
+        [("GC104", "policies.headers.request.set.X-A", 7)],
+    ),
+    "a status that is none": ("kind: Tenant\nid: a\nstatus: paused\n", [("GC105", "status", 3)]),
+    "counting by something": (
+        "kind: Tenant\nid: a\npolicies: {rate_limit: {by: ip}}\n",
+        [("GC105", "policies.rate_limit.by", 3)],
+    ),
+    "out of range": (
+        "kind: Tenant\nid: a\npolicies: {rate_limit: {requests: 0}}\n",
+        [("GC106", "policies.rate_limit.requests", 3)],
+    ),
+    "endpoints and dns": (
+        "kind: Service\nid: s\nendpoints: ['10.0.0.1:1']\ndns: 'a:1'\n",
+        [("GC107", "", 1)],
+    ),
+    "two kinds of path": (
+        "kind: Route\nid: r\nmatch: {path: /a, prefix: /a}\nservice: s\n",
+        [("GC107", "match", 3)],
+    ),
+    "service and split": (
+        "kind: Route\nid: r\nmatch: {path: /a}\nservice: s\nsplit: [{service: t, weight: 100}]\n",
+        [("GC107", "", 1)],
+    ),
+    "credentials for everybody": (
+        "kind: Tenant\nid: a\npolicies: {cors: {origins: ['*'], credentials: true}}\n",
+        [("GC107", "policies.cors", 3)],
+    ),
+    "regex without substitution": (
+        "kind: Route\nid: r\nmatch: {path: /a}\nservice: s\nrewrite: {regex: /a}\n",
+        [("GC107", "rewrite", 5)],
+    ),
+    "reference that is no id": ("kind: Tenant\nid: a\norganisation: My Org\n", [("GC108", "organisation", 3)]),
+    "duration": ("kind: Tenant\nid: a\npolicies: {timeout: {idle: 5}}\n", [("GC109", "policies.timeout.idle", 3)]),
+    "endless duration": (
+        "kind: Tenant\nid: a\npolicies: {timeout: {idle: 999999999h}}\n",
+        [("GC109", "policies.timeout.idle", 3)],
+    ),
+    "size": ("kind: Tenant\nid: a\npolicies: {body_limit: {max: 64KB}}\n", [("GC110", "policies.body_limit.max", 3)]),
+    "header name": (
+        "kind: Tenant\nid: a\npolicies:\n  required_headers:\n    - name: 'X A'\n",
+        [("GC111", "policies.required_headers[0].name", 5)],
+    ),
+    "header name in by": (
+        "kind: Tenant\nid: a\npolicies: {rate_limit: {by: 'header:x y'}}\n",
+        [("GC111", "policies.rate_limit.by", 3)],
+    ),
+    "line feed in a header": (
+        'kind: Tenant\nid: a\npolicies: {headers: {request: {add: {x-a: "b\\r\\nx-c: d"}}}}\n',
+        [("GC112", "policies.headers.request.add.x-a", 3)],
+    ),
+    "path": ("kind: Route\nid: r\nmatch: {prefix: api}\nservice: s\n", [("GC112", "match.prefix", 3)]),
+    "host": ("kind: Tenant\nid: a\nhosts:\n  - a.b\n  - 'a.b:80'\n", [("GC113", "hosts[1]", 5)]),
+    "wildcard host": ("kind: Tenant\nid: a\nhosts: ['*.a.b']\n", [("GC113", "hosts[0]", 3)]),
+    "endpoint that is a name": ("kind: Service\nid: s\nendpoints: ['orders:80']\n", [("GC114", "endpoints[0]", 3)]),
+    "endpoint without port": (
+        "kind: Service\nid: s\nendpoints:\n  - {address: 10.0.0.1}\n",
+        [("GC114", "endpoints[0].address", 4)],
+    ),
+    "range with host bits": (
+        "kind: Tenant\nid: a\npolicies: {access: {deny: [10.0.0.1/8]}}\n",
+        [("GC115", "policies.access.deny[0]", 3)],
+    ),
+    "look-ahead": ("kind: Route\nid: r\nmatch: {regex: '/a(?=b)'}\nservice: s\n", [("GC116", "match.regex", 3)]),
+    "look-ahead in an origin": (
+        "kind: Tenant\nid: a\npolicies: {cors: {origins: ['regex:a(?!b)']}}\n",
+        [("GC116", "policies.cors.origins[0]", 3)],
+    ),
+    "method": ("kind: Route\nid: r\nmatch: {path: /a, methods: [get]}\nservice: s\n", [("GC117", "match.methods[0]", 3)]),
+    "weights": (
+        "kind: Route\nid: r\nmatch: {path: /a}\nsplit: [{service: a, weight: 90}, {service: b, weight: 20}]\n",
+        [("GC118", "split", 4)],
+    ),
+    "weights of an override": (
+        "kind: Tenant\nid: a\nroutes: {r: {split: [{service: a, weight: 90}]}}\n",
+        [("GC118", "routes.r.split", 3)],
+    ),
+    "host twice": ("kind: Tenant\nid: a\nhosts: [a.b, A.B]\n", [("GC119", "hosts", 3)]),
+    "policy in the wrong place": (
+        "kind: Route\nid: r\nmatch: {path: /a}\nservice: s\npolicies: {outlier: {consecutive_5xx: 5}}\n",
+        [("GC120", "policies.outlier", 5)],
+    ),
+    "origin": (
+        "kind: Tenant\nid: a\npolicies: {cors: {origins: [shop.example]}}\n",
+        [("GC121", "policies.cors.origins[0]", 3)],
+    ),
+    "jwks uri": (
+        "kind: Tenant\nid: a\npolicies: {jwt: {jwks: {uri: 'file:///etc'}}}\n",
+        [("GC121", "policies.jwt.jwks.uri", 3)],
+    ),
+    "private key": (
+        "kind: Tenant\nid: a\npolicies: {jwt: {jwks: {keys: [{kty: RSA, n: x, d: y}]}}}\n",
+        [("GC122", "policies.jwt.jwks.keys[0]", 3)],
+    ),
+    "port twice in a gateway": (
+        "kind: Gateway\nid: g\nlisteners:\n  - {name: a, port: 1}\n  - {name: b, address: 10.0.0.1, port: 1}\n",
+        [("GC123", "listeners", 3)],
+    ),
+    "everything at once": (
+        "kind: Tenant\nid: a\nstatus: paused\nhost: x\npolicies: {timeout: {idle: 5, x: 1}}\n---\nkind: Rout\n---\nid: b\n",
+        [
+            ("GC101", "host", 4),
+            ("GC109", "policies.timeout.idle", 5),
+            ("GC101", "policies.timeout.x", 5),
+            ("GC105", "status", 3),
+            ("GC003", "kind", 7),
+            ("GC003", "kind", 9),
+        ],
+    ),
+}
+
+BESIDE: dict[str, tuple[str, Expected]] = {
+    "unknown organisation": ("kind: Tenant\nid: t\norganisation: food\n", [("GC201", "organisation", 3)]),
+    "unknown service": ("kind: Route\nid: r\nmatch: {path: /a}\nservice: order\n", [("GC202", "service", 4)]),
+    "unknown service in a split": (
+        "kind: Route\nid: r\nmatch: {path: /a}\nsplit:\n  - {service: orders, weight: 90}\n  - {service: x, weight: 10}\n",
+        [("GC202", "split[1].service", 6)],
+    ),
+    "unknown service of an override": (
+        "kind: Tenant\nid: t\nroutes:\n  orders:\n    service: order\n",
+        [("GC202", "routes.orders.service", 5)],
+    ),
+    "unknown authz service": (
+        "kind: Tenant\nid: t\npolicies:\n  authz: {service: opa}\n",
+        [("GC202", "policies.authz.service", 4)],
+    ),
+    "unknown route": ("kind: Tenant\nid: t\nroutes:\n  order: {}\n", [("GC203", "routes.order", 4)]),
+    "host claimed twice": (
+        "kind: Tenant\nid: t\nhosts: [a.b]\n---\nkind: Tenant\nid: u\nhosts:\n  - c.d\n  - A.b\n",
+        [("GC204", "hosts[1]", 9)],
+    ),
+    "routes that shadow": (
+        "kind: Route\nid: r\nmatch: {prefix: /api/orders}\nservice: orders\n",
+        [("GC205", "match", 3)],
+    ),
+    "a regex that is but a prefix": (
+        "kind: Route\nid: r\nmatch: {regex: '/api/orders.*'}\nservice: orders\n",
+        [("GC205", "match", 3)],
+    ),
+    "port of another gateway": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 8080}]\n",
+        [("GC206", "listeners[0].port", 3)],
+    ),
+    "an unfinished policy": (
+        "kind: Tenant\nid: t\npolicies:\n  retry: {on: [5xx]}\n",
+        [("GC207", "policies.retry.attempts", 4)],
+    ),
+    "an inherited field switched off": (
+        "kind: Tenant\nid: t\npolicies:\n  rate_limit:\n    per: null\n",
+        [("GC207", "policies.rate_limit.per", 5)],
+    ),
+    "an unfinished policy for one route": (
+        "kind: Tenant\nid: t\nroutes:\n  orders:\n    policies: {retry: {on: [5xx]}}\n",
+        [("GC207", "routes.orders.policies.retry.attempts", 5)],
+    ),
+    "an unfinished policy of an organisation": (
+        "kind: Organisation\nid: o\npolicies: {cors: {credentials: true}}\n",
+        [("GC207", "policies.cors.origins", 3)],
+    ),
+    "an unfinished policy of a route": (
+        "kind: Route\nid: r\nmatch: {path: /a}\nservice: orders\npolicies: {cors: {credentials: true}}\n",
+        [("GC207", "policies.cors.origins", 5)],
+    ),
+    "an unfinished policy of a gateway": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\npolicies: {retry: {on: [5xx]}}\n",
+        [("GC207", "policies.retry.attempts", 4)],
+    ),
+    "tenant_claim without jwt": (
+        "kind: Tenant\nid: t\npolicies:\n  jwt: {tenant_claim: tenant}\n",
+        [("GC208", "policies.jwt.tenant_claim", 4)],
+    ),
+    "claim gateway without jwt": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntenant: {from: claim, name: tenant}\n",
+        [("GC209", "tenant.from", 4)],
+    ),
+    "jwt off behind a claim gateway": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntenant: {from: claim, name: tenant}\n"
+        "policies: {jwt: {issuer: i, jwks: {uri: 'https://a/'}}}\n---\n"
+        "kind: Tenant\nid: t\nroutes:\n  orders:\n    policies: {jwt: null}\n",
+        [("GC209", "routes.orders.policies.jwt", 11)],
+    ),
+    "loopback": ("kind: Service\nid: s\nendpoints:\n  - 10.0.0.1:80\n  - 127.0.0.2:80\n", [("GC210", "endpoints[1]", 5)]),
+    "link-local": ("kind: Service\nid: s\nendpoints: ['169.254.169.254:80']\n", [("GC210", "endpoints[0]", 3)]),
+    "loopback in IPv6": ("kind: Service\nid: s\nendpoints: ['[::ffff:127.0.0.1]:80']\n", [("GC210", "endpoints[0]", 3)]),
+    "localhost": ("kind: Service\nid: s\ndns: 'localhost:80'\n", [("GC210", "dns", 3)]),
+    "the same document twice": ("kind: Organisation\nid: foods\n", [("GC212", "id", 2)]),
+    "no hosts behind a host gateway": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntenant: {from: host}\n---\nkind: Tenant\nid: t\n",
+        [("GC213", "hosts", 6)],
+    ),
+    "selecting a stranger": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntenants: [a]\norganisations: [foods, b]\n",
+        [("GC214", "organisations[1]", 5), ("GC214", "tenants[0]", 4)],
+    ),
+}
+
+# These have tests of their own below, or in the sources (GC011).
+ELSEWHERE = {"GC007", "GC008", "GC009", "GC011", "GC211"}
+
+
+def places(problems: tuple[Problem, ...]) -> list[tuple[str, str, int]]:
+    return [(problem.code, problem.path, problem.line) for problem in problems]
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_a_document_that_is_wrong_by_itself_is_refused_with_code_path_line_and_hint(case: str) -> None:
+    text, expected = ALONE[case]
+    reading = read(text, "b.yaml")
+    assert sorted(places(reading.problems)) == sorted(expected)
+    assert all(problem.hint and problem.message and problem.file == "b.yaml" for problem in reading.problems)
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_a_document_that_is_wrong_beside_others_is_listed_with_code_path_line_and_hint(case: str) -> None:
+    text, expected = BESIDE[case]
+    assert read(text, "b.yaml").problems == ()
+    problems = catalog(BASE).apply(changes(text, "b.yaml")).catalog.problems
+    assert places(problems) == sorted(expected, key=lambda place: (place[2], place[1]))
+    assert all(problem.hint and problem.message and problem.file == "b.yaml" for problem in problems)
+
+
+def test_every_code_has_a_case() -> None:
+    cases = {code for table in (ALONE, BESIDE) for _text, expected in table.values() for code, _path, _line in expected}
+    assert cases | ELSEWHERE == set(CODES)
+
+
+def test_base_has_no_problems() -> None:
+    assert catalog(BASE).problems == ()
+
+
+def test_a_problem_says_where_what_and_what_would_be_right() -> None:
+    (problem,) = read("kind: Tenant\nid: acme\nstatus: activ\n", "dir/a.yaml").problems
+    assert str(problem) == (
+        "dir/a.yaml:3 Tenant/acme status: 'activ' is not allowed here (did you mean active?) [GC105]"
+    )
+    assert problem.tenant == "acme"
+
+
+def test_a_removed_document_that_is_still_referred_to_stays_and_is_listed() -> None:
+    before = catalog(BASE)
+    step = before.apply(Changes(drop=frozenset({Key("Service", "orders")})))
+    assert places(step.catalog.problems) == [("GC211", "", 7)]
+    assert "orders" in step.catalog.services
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+def test_deep_nesting_is_refused_and_does_not_exhaust_the_stack(opening: str) -> None:
+    reading = read("kind: Tenant\nid: a\nx:\n  " + opening * 20_000 + "\n", "b.yaml")
+    assert reading.documents == ()
+    assert {problem.code for problem in reading.problems} & {"GC001", "GC007"}
+
+
+def test_balanced_deep_nesting_is_one_problem_and_its_siblings_are_read() -> None:
+    deep = "[" * 5_000 + "]" * 5_000
+    reading = read(f"kind: Tenant\nid: a\npolicies: {{timeout: {deep}}}\n---\nkind: Tenant\nid: b\n", "b.yaml")
+    assert "GC007" in {problem.code for problem in reading.problems}
+    assert [given.key.id for given in reading.documents] == ["b"]
+
+
+def test_an_alias_bomb_stays_small() -> None:
+    bomb = "kind: Tenant\nid: a\na0: &a0 [x]\n"
+    bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30))
+    codes = {problem.code for problem in read(bomb, "b.yaml").problems}
+    assert codes == {"GC006"}
+
+
+def test_a_document_that_is_too_large_is_refused_and_its_siblings_are_read() -> None:
+    large = f"kind: Tenant\nid: a\nhosts: [{'a' * 300_000}]\n---\nkind: Tenant\nid: b\n"
+    reading = read(large, "b.yaml")
+    assert "GC008" in {problem.code for problem in reading.problems}
+    assert [given.key.id for given in reading.documents] == ["b"]
+
+
+def test_a_file_that_is_too_large_is_refused_unread() -> None:
+    assert places(read(b"#" * (MAX_FILE + 1), "b.yaml").problems) == [("GC008", "", 0)]
+
+
+@pytest.mark.parametrize("text", [b"kind: \xff\xfe", "kind: \ud800"])
+def test_text_that_is_not_utf_8_is_refused(text: str | bytes) -> None:
+    assert places(read(text, "b.yaml").problems) == [("GC009", "", 0)]
+
+
+@pytest.mark.parametrize("text", [b"kind: \x00", "kind: a\x07b", "\ufeffkind: Tenant\nid: '\x1b'"])
+def test_control_characters_are_no_yaml(text: str | bytes) -> None:
+    assert [problem.code for problem in read(text, "b.yaml").problems] == ["GC001"]

@@ -1,0 +1,164 @@
+"""The policy table: one function and one row for each policy of `tenants.policies`. `routes`, `listeners` and `check` read it.
+
+To add a policy: a function here (or in a file beside, if it is long) and a row in `ROWS`. Every filter that a row uses
+stands in `FILTERS` from the start, switched off: a tenant's change is then a change of its routes, never of a listener.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from google.protobuf.message import Message
+
+from tenants.policies import Access, BodyLimit, Cors, RateLimit
+from tenants.values import IpNetwork
+from xds import messages
+from xds.translate import actions, edits
+from xds.translate.edits import Edits
+from xds.translate.matches import text_matcher
+from xds.translate.rate_limits import rate_limit
+
+_HTTP = "envoy.extensions.filters.http."
+HttpFilter = messages.message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
+FilterConfig = messages.message("envoy.config.route.v3.FilterConfig")
+Buffer = messages.message(_HTTP + "buffer.v3.Buffer")
+BufferPerRoute = messages.message(_HTTP + "buffer.v3.BufferPerRoute")
+CorsFilter = messages.message(_HTTP + "cors.v3.Cors")
+CorsPolicy = messages.message(_HTTP + "cors.v3.CorsPolicy")
+LocalRateLimit = messages.message(_HTTP + "local_ratelimit.v3.LocalRateLimit")
+RbacFilter = messages.message(_HTTP + "rbac.v3.RBAC")
+RbacPerRoute = messages.message(_HTTP + "rbac.v3.RBACPerRoute")
+Router = messages.message(_HTTP + "router.v3.Router")
+Rbac = messages.message("envoy.config.rbac.v3.RBAC")
+RbacPolicy = messages.message("envoy.config.rbac.v3.Policy")
+Permission = messages.message("envoy.config.rbac.v3.Permission")
+Principal = messages.message("envoy.config.rbac.v3.Principal")
+Principals = messages.message("envoy.config.rbac.v3.Principal.Set")
+CidrRange = messages.message("envoy.config.core.v3.CidrRange")
+BoolValue = messages.message("google.protobuf.BoolValue")
+UInt32Value = messages.message("google.protobuf.UInt32Value")
+
+CORS = "envoy.filters.http.cors"
+RBAC = "envoy.filters.http.rbac"
+LOCAL_RATE_LIMIT = "envoy.filters.http.local_ratelimit"
+BUFFER = "envoy.filters.http.buffer"
+ROUTER = "envoy.filters.http.router"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """How one policy becomes Envoy's.
+
+    `filter` and `config`: the per-route configuration of that HTTP filter. `edits`: headers to change on a route.
+    `action`: fields of the route's action. `elsewhere`: the module that handles it otherwise. `later`: nothing enforces
+    it yet, and where it will come from. `unsupported` says what of a value cannot be had yet ("": all can).
+    """
+
+    policy: str
+    filter: str = ""
+    config: Callable[[Any], Message] | None = None
+    edits: Callable[[Any], Edits] | None = None
+    action: Callable[[Any], Mapping[str, Any]] | None = None
+    elsewhere: str = ""
+    later: str = ""
+    unsupported: Callable[[Any], str] = lambda _value: ""
+
+
+def cors(policy: Cors) -> Message:
+    """Envoy answers every preflight itself; an origin that is not listed gets no permission in it."""
+    return CorsPolicy(  # type: ignore[no-any-return]
+        allow_origin_string_match=[_origin(origin) for origin in policy.origins],
+        allow_methods=", ".join(policy.methods),
+        allow_headers=", ".join(policy.headers),
+        expose_headers=", ".join(policy.expose),
+        max_age="" if policy.max_age is None else str(int(policy.max_age.total_seconds())),
+        allow_credentials=BoolValue(value=policy.credentials),
+        forward_not_matching_preflights=BoolValue(value=False),
+    )
+
+
+def _origin(origin: str) -> Message:
+    pattern = origin.removeprefix("regex:")
+    return text_matcher(exact=origin) if pattern == origin else text_matcher(regex=pattern)
+
+
+def access(policy: Access) -> Message:
+    """Allowed is who is in `allow` (if there is one) and not in `deny`; the address is the trusted one of the connection."""
+    ids = [_any_of(policy.allow)] if policy.allow else [Principal(any=True)]
+    if policy.deny:
+        ids.append(Principal(not_id=_any_of(policy.deny)))
+    who = RbacPolicy(permissions=[Permission(any=True)], principals=[Principal(and_ids=Principals(ids=ids))])
+    return RbacPerRoute(rbac=RbacFilter(rules=Rbac(action="ALLOW", policies={"access": who})))  # type: ignore[no-any-return]
+
+
+def _any_of(networks: Iterable[IpNetwork]) -> Message:
+    ranges = (
+        CidrRange(address_prefix=str(network.network_address), prefix_len=UInt32Value(value=network.prefixlen))
+        for network in networks
+    )
+    return Principal(or_ids=Principals(ids=[Principal(remote_ip=one) for one in ranges]))  # type: ignore[no-any-return]
+
+
+def body_limit(policy: BodyLimit) -> Message:
+    """The whole body is buffered before the service sees it; one that is too large is 413."""
+    return BufferPerRoute(buffer=Buffer(max_request_bytes=UInt32Value(value=policy.max)))  # type: ignore[no-any-return]
+
+
+def _local_only(policy: RateLimit) -> str:
+    if policy.scope == "local":
+        return ""
+    return "a limit shared by all proxies comes with issue 3; until then each proxy enforces it by itself"
+
+
+_LATER = "comes with issue 3"
+
+ROWS: Mapping[str, Row] = MappingProxyType(
+    {
+        row.policy: row
+        for row in (
+            Row("cors", CORS, config=cors, edits=edits.cors),
+            Row("access", RBAC, config=access),
+            Row("rate_limit", LOCAL_RATE_LIMIT, config=rate_limit, unsupported=_local_only),
+            Row("body_limit", BUFFER, config=body_limit),
+            Row("correlation_id", edits=edits.correlation_id),
+            Row("headers", edits=edits.headers),
+            Row("timeout", action=actions.timeout),
+            Row("retry", action=actions.retry),
+            Row("required_headers", elsewhere="answers"),
+            Row("maintenance", elsewhere="answers"),
+            Row("circuit_breaker", elsewhere="clusters"),
+            Row("outlier", elsewhere="clusters"),
+            Row("jwt", later=_LATER),
+            Row("authz", later=_LATER),
+        )
+    }
+)
+
+BY_FILTER = tuple(row for row in ROWS.values() if row.filter)
+BY_EDITS = tuple(row for row in ROWS.values() if row.edits)
+BY_ACTION = tuple(row for row in ROWS.values() if row.action)
+
+# In the order requests pass them. jwt_authn and ext_authz (issue 3) belong between RBAC and the rate limit.
+FILTERS: tuple[tuple[str, Callable[[], Message], bool], ...] = (
+    (CORS, CorsFilter, False),
+    (RBAC, RbacFilter, True),
+    (LOCAL_RATE_LIMIT, lambda: LocalRateLimit(stat_prefix="rate_limit"), True),
+    (BUFFER, lambda: Buffer(max_request_bytes=UInt32Value(value=1)), True),
+    (ROUTER, Router, False),
+)
+
+
+def chain() -> list[Message]:
+    """The HTTP filters of every listener; what is off is switched on by the configuration of a route or a tenant."""
+    return [HttpFilter(name=name, typed_config=messages.pack(make()), disabled=off) for name, make, off in FILTERS]
+
+
+@lru_cache(maxsize=16384)
+def config_of(policy: str, value: Any) -> Message:
+    """The packed per-route configuration of a policy's filter; None switches an inherited one off."""
+    config = ROWS[policy].config
+    if value is None or config is None:
+        return messages.pack(FilterConfig(disabled=True))
+    return messages.pack(config(value))

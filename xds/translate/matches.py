@@ -1,0 +1,81 @@
+"""Which requests a route takes, in Envoy's words. Called by `routes` and `answers`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from tenants.documents import HeaderMatch, Match
+from xds import messages
+
+RouteMatch = messages.message("envoy.config.route.v3.RouteMatch")
+HeaderMatcher = messages.message("envoy.config.route.v3.HeaderMatcher")
+StringMatcher = messages.message("envoy.type.matcher.v3.StringMatcher")
+RegexMatcher = messages.message("envoy.type.matcher.v3.RegexMatcher")
+
+
+def header_key(name: str) -> str:
+    """The name under which Envoy keeps a header: the host is `:authority` in every version of HTTP."""
+    return ":authority" if name == "host" else name
+
+
+def text_matcher(exact: str | None = None, regex: str | None = None, prefix: str | None = None) -> Message:
+    """One way of comparing a text; a regex must match the whole."""
+    if regex is not None:
+        return StringMatcher(safe_regex=RegexMatcher(regex=regex))  # type: ignore[no-any-return]
+    return StringMatcher(prefix=prefix) if prefix else StringMatcher(exact=exact)  # type: ignore[no-any-return]
+
+
+def header(name: str, *, invert: bool = False, **text: str | None) -> Message:
+    """A condition on a header: present, or (with `exact`, `regex` or `prefix`) of this form. `invert`: the opposite.
+
+    A header given more than once counts as its values joined by a comma.
+    """
+    name = header_key(name)
+    if any(value is not None for value in text.values()):
+        return HeaderMatcher(name=name, string_match=text_matcher(**text), invert_match=invert)  # type: ignore[no-any-return]
+    return HeaderMatcher(name=name, present_match=True, invert_match=invert)  # type: ignore[no-any-return]
+
+
+def methods(names: Iterable[str]) -> Message:
+    """Any of these methods."""
+    return header(":method", regex="|".join(names))
+
+
+def conditions(match: Match) -> list[Message]:
+    """The methods and headers of a route's match."""
+    found = [methods(match.methods)] if match.methods else []
+    return found + [_condition(name, one) for name, one in match.headers]
+
+
+def _condition(name: str, match: HeaderMatch) -> Message:
+    if match.present is not None:
+        return header(name, invert=not match.present)
+    return header(name, exact=match.exact, regex=match.regex, prefix=match.prefix or None)
+
+
+def path(match: Match) -> Mapping[str, Any]:
+    """The path as fields of a RouteMatch; `/api` takes /api and /api/x and not /apis."""
+    if match.path is not None:
+        return {"path": match.path}
+    if match.regex is not None:
+        return {"safe_regex": RegexMatcher(regex=match.regex)}
+    prefix = match.prefix or "/"
+    return {"prefix": prefix} if prefix.endswith("/") else {"path_separated_prefix": prefix}
+
+
+def takes(match: Match, *more: Message) -> Message:
+    """The route's match with further conditions."""
+    return RouteMatch(**path(match), headers=[*conditions(match), *more])  # type: ignore[no-any-return]
+
+
+def preflights(match: Match) -> Message:
+    """The CORS preflights for what the route takes. They carry none of the headers that the real request will carry."""
+    asks = "access-control-request-method"
+    wanted = header(asks, regex="|".join(match.methods)) if match.methods else header(asks)
+    return RouteMatch(**path(match), headers=[header(":method", exact="OPTIONS"), header("origin"), wanted])  # type: ignore[no-any-return]
+
+
+def everything(*conditions: Message) -> Message:
+    """Any path."""
+    return RouteMatch(prefix="/", headers=conditions)  # type: ignore[no-any-return]
