@@ -137,9 +137,11 @@ def _sorted_out(
 def _claims(kept: tuple[Claim, ...], new: dict[str, list[Claim]]) -> tuple[Claim, ...]:
     """Claims of a file take the place of what that file said before; others stand behind, by file and line."""
     claims: list[Claim] = []
+    placed: set[str] = set()
     for claim in kept:
-        claims += new.pop(claim.file, []) if claim.file in new else [claim]
-    later = [claim for file in sorted(new) for claim in new[file]]
+        claims += [claim] if claim.file not in new else new[claim.file] if claim.file not in placed else []
+        placed.add(claim.file)
+    later = [claim for file in sorted(new) if file not in placed for claim in new[file]]
     return (*claims, *later)
 
 

@@ -178,15 +178,12 @@ def _merged_organisation(organisation: Organisation, scene: Scene) -> Iterator[F
 
 def _gateways_for(organisation: Organisation, scene: Scene) -> list[Gateway]:
     gateways = [scene.now.gateways[name] for name in sorted(scene.now.gateways)]
-    return [gateway for gateway in gateways if _may_serve(gateway, organisation, scene)]
+    return [gateway for gateway in gateways if _may_serve(gateway, organisation)]
 
 
-def _may_serve(gateway: Gateway, organisation: Organisation, scene: Scene) -> bool:
-    if not gateway.tenants and not gateway.organisations:
-        return True
-    members = (scene.now.tenants.get(name) for name in gateway.tenants)
-    own = any(tenant is not None and tenant.organisation == organisation.id for tenant in members)
-    return own or organisation.id in gateway.organisations
+def _may_serve(gateway: Gateway, organisation: Organisation) -> bool:
+    """Whether tenants of the organisation may be served; one that names tenants may name any organisation's."""
+    return not gateway.organisations or bool(gateway.tenants) or organisation.id in gateway.organisations
 
 
 def _merged_route(route: Route, scene: Scene) -> Iterator[Finding]:

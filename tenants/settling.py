@@ -129,9 +129,8 @@ class _Round:
 
     def _affected(self, key: Key, old: Document | None, new: Document | None) -> Iterator[Key]:
         tokens: set[Token] = {key}
-        if old:
-            tokens |= set(exclusive(old)) - set(exclusive(new) if new else ())
-            yield from (other for other in targets(old) - targets(new) if not self.books.entry(other).claims)
+        tokens |= set(exclusive(old) if old else ()) ^ set(exclusive(new) if new else ())
+        yield from (other for other in targets(old) - targets(new) if not self.books.entry(other).claims)
         if key.kind == "Gateway":
             tokens.add(GATEWAYS)
         for token in tokens:
@@ -213,7 +212,10 @@ class _Round:
         given = entry.claims[0].given if entry.claims else entry.served
         problems: list[Problem] = list(entry.own_problems(key))
         problems += [given.problem(finding.fault, finding.severity) for finding in found] if given else []
-        self.books = self.books.settle(key, tuple(problems), frozenset(token for one in found for token in one.waits))
+        waits: set[Token] = {token for finding in found for token in finding.waits}
+        if given and any(finding.severity == "error" for finding in found):
+            waits |= {GATEWAYS, *targets(given.document), *exclusive(given.document)}
+        self.books = self.books.settle(key, tuple(problems), frozenset(waits))
 
 
 def _document(given: Given | None) -> Document | None:

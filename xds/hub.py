@@ -16,10 +16,8 @@ from xds.snapshot import Snapshot
 from xds.stream import Reply, Stream
 from xds.wire import Node
 
-REMEMBERED_NODES = 10_000
+REMEMBERED = 1_000_000  # names in doubt, over all nodes that are away: some 50 MB
 TURN = 200  # streams woken before the loop gets a turn
-
-Doubts = Mapping[str, frozenset[str]]
 
 
 @dataclass(slots=True)
@@ -71,7 +69,9 @@ class Hub:
         self._count = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._doubts: OrderedDict[tuple[str, str], Doubts] = OrderedDict()
+        self._nodes: dict[tuple[str, str], set[Client]] = {}
+        self._doubts: OrderedDict[tuple[str, str, str], frozenset[str]] = OrderedDict()
+        self._doubted = 0  # names in all of them
 
     def gateway(self, cluster: str) -> str | None:
         """The gateway of a proxy by its node.cluster; with a single gateway every name is that one (settings.md)."""
@@ -96,30 +96,34 @@ class Hub:
         gateway = self.gateway(node.cluster)
         assert gateway is not None, "the caller refuses nodes of unknown gateways"
         self._count += 1
-        doubts = self._doubts.pop((gateway, node.id), {}) if node.id else {}
+        doubts = self._recall(gateway, node.id, kinds)
         machine = Stream(self.snapshots[gateway], delta=delta, kinds=kinds, doubts=doubts)
         client = Client(self._count, node, gateway, peer, variant, self._wall(), machine)
         self.clients[client.number] = client
+        self._nodes.setdefault((gateway, node.id), set()).add(client)
         self._empty.clear()
         self._metrics.streams.labels(variant).inc()
         return client
 
     def leave(self, client: Client) -> None:
-        """The stream is over; what its client may hold without our knowing is kept for its next one (R19), bounded."""
-        del self.clients[client.number]
+        """The stream is over; what its client may hold without our knowing is kept for its next one (R19), bounded.
+
+        Leaving twice is leaving once: the server lets go of a client before its call has ended.
+        """
+        if self.clients.pop(client.number, None) is None:
+            return
         if not self.clients:
             self._empty.set()
         self._metrics.streams.labels(client.variant).dec()
-        doubts = client.machine.doubts()
-        if doubts and client.node.id:
-            self._doubts[client.gateway, client.node.id] = doubts
-            while len(self._doubts) > REMEMBERED_NODES:
-                self._doubts.popitem(last=False)
+        self._part(client)
+        if client.node.id:
+            self._remember(client.gateway, client.node.id, client.machine.doubts())
 
     def companions(self, sender: Client, names: frozenset[str]) -> None:
         """Clusters were sent on a stream without EDS: their endpoints follow on the node's other streams (§0.1)."""
-        for other in self.clients.values():
-            if other.node.id == sender.node.id and other is not sender and "EDS" in other.machine.interests:
+        others = self._nodes.get((sender.gateway, sender.node.id), ()) if sender.node.id else ()
+        for other in others:
+            if other is not sender and "EDS" in other.machine.interests:
                 other.machine.companions(names)
                 other.wake.set()
 
@@ -154,6 +158,28 @@ class Hub:
             client.ended = "this server is shutting down"
             client.wake.set()
         await self._empty.wait()
+
+    def _part(self, client: Client) -> None:
+        key = client.gateway, client.node.id
+        self._nodes[key].discard(client)
+        if not self._nodes[key]:
+            del self._nodes[key]
+
+    def _recall(self, gateway: str, node: str, kinds: tuple[str, ...]) -> dict[str, frozenset[str]]:
+        """What an earlier stream of this node left in doubt, of the kinds its new stream serves."""
+        found = {kind: self._doubts.pop((gateway, node, kind), frozenset()) for kind in kinds}
+        self._doubted -= sum(map(len, found.values()))
+        return {kind: names for kind, names in found.items() if names}
+
+    def _remember(self, gateway: str, node: str, doubts: Mapping[str, frozenset[str]]) -> None:
+        """Bounded by the number of names: a thousand proxies may go in the middle of their first push."""
+        self._recall(gateway, node, tuple(doubts))
+        for kind, names in doubts.items():
+            self._doubts[gateway, node, kind] = names
+            self._doubted += len(names)
+        while self._doubted > REMEMBERED:
+            _, oldest = self._doubts.popitem(last=False)
+            self._doubted -= len(oldest)
 
     def _note(self, name: str, snapshot: Snapshot) -> None:
         self.published_at[name] = self._wall()

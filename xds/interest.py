@@ -218,6 +218,10 @@ class Interest:
         special = self.changes or self.doubt or self.parked or self.trials or self.base or self.names or self.forced
         return self.wildcard and self.whole and not special
 
+    def keeps(self, name: str) -> bool:
+        """The client holds `name`, and no removal of it is on the way."""
+        return self.held(name) is not None and not (self.sent is not None and name in self.sent.removed)
+
     @property
     def pending(self) -> bool:
         """Something is left to compare or to say."""
@@ -284,11 +288,11 @@ class Interest:
             self.wanted.update(sent.removed)
         else:
             self.parked.update(dict.fromkeys(sent.removed))
-        if len(names) > 1:
-            half = len(names) // 2
-            self.trials[:0] = [frozenset(names[:half]), frozenset(names[half:])]
+        if len(sent.resources) == 1:
+            self.parked.update({one.name: one for one in sent.resources if self.covers(one.name)})
         elif names:
-            self.parked[names[0]] = next(one for one in sent.resources if one.name == names[0])
+            half = len(names) // 2
+            self.trials[:0] = [part for part in (frozenset(names[:half]), frozenset(names[half:])) if part]
         return sent
 
     def _doubt(self, rejected: Resource) -> None:

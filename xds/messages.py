@@ -5,6 +5,7 @@ at once. Maps are encoded sorted (`encode`), also inside `Any` (`pack`), so equa
 process. The schema is envoy-data-plane's: see `xds.descriptors`.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -43,7 +44,7 @@ ROOTS = (
 POOL = descriptors.pool(ROOTS)
 
 
-def message(name: str) -> Any:
+def message(name: str) -> Callable[..., Message]:
     """The class of a message by its full name, e.g. `envoy.config.route.v3.Route`; KeyError if no root reaches it."""
     return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
 
@@ -54,7 +55,7 @@ Duration = message("google.protobuf.Duration")
 
 def duration(value: timedelta) -> Message:
     """A protobuf Duration of `value`, exact to the microsecond."""
-    return Duration(seconds=value.days * 86400 + value.seconds, nanos=value.microseconds * 1000)  # type: ignore[no-any-return]
+    return Duration(seconds=value.days * 86400 + value.seconds, nanos=value.microseconds * 1000)
 
 
 def encode(value: Message) -> bytes:
@@ -69,7 +70,7 @@ def type_url(value: Message) -> str:
 
 def pack(value: Message) -> Message:
     """`value` in a `google.protobuf.Any`, its bytes deterministic too."""
-    return Any_(type_url=type_url(value), value=encode(value))  # type: ignore[no-any-return]
+    return Any_(type_url=type_url(value), value=encode(value))
 
 
 def to_dict(value: Message) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import structlog
@@ -19,11 +19,12 @@ from grpc_health.v1.health import aio as health
 
 from tenants.errors import Refused
 from xds import wire
+from xds.budget import Budget
 from xds.hub import Client, Hub
 from xds.kinds import KINDS, Kind
 from xds.metrics import Metrics
+from xds.stream import Answer
 
-ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # or Envoys with keepalive are cut off in a loop
     ("grpc.keepalive_permit_without_calls", 1),
@@ -36,10 +37,8 @@ OPTIONS = (
     ("grpc.max_connection_age_grace_ms", 30_000),
     ("grpc.so_reuseport", 0),
 )
-BIG = 256 * 1024
-BUDGET = 64 * 1024 * 1024
-LENT = 1.0  # seconds a big response keeps its part of the budget at most, so that silent clients never starve others
-UNREAD = 30.0  # seconds after which a client that does not read is let go (F20)
+SHOWN = 100  # characters of a client's own words in a status: gRPC cuts a call whose status exceeds 8 KB
+UNREAD = 30.0  # seconds for the client to read a response; then it is let go (F20)
 
 log = structlog.get_logger("gatecast.xds")
 
@@ -50,32 +49,6 @@ class Ended(Exception):
     def __init__(self, code: grpc.StatusCode, why: str) -> None:
         super().__init__(why)
         self.code = code
-
-
-class Budget:
-    """Bounds the bytes of big responses in flight over all streams. Small ones pass at once."""
-
-    def __init__(self, size: int = BUDGET) -> None:
-        self._slots = asyncio.Semaphore(max(1, size // BIG))
-        self._most = max(1, size // BIG)
-
-    async def write(self, write: Callable[[bytes], Awaitable[None]], data: bytes) -> None:
-        if len(data) < BIG:
-            return await write(data)
-        slots = min(self._most, len(data) // BIG)
-        for _ in range(slots):
-            await self._slots.acquire()
-        back = asyncio.get_running_loop().call_later(LENT, self._give_back, slots)
-        try:
-            await write(data)
-        finally:
-            if not back.cancelled() and back.when() > asyncio.get_running_loop().time():
-                back.cancel()
-                self._give_back(slots)
-
-    def _give_back(self, slots: int) -> None:
-        for _ in range(slots):
-            self._slots.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +70,20 @@ class AdsServer:
     """Serves the hub's snapshots on `address` (host:port). `start` returns the bound port; `stop` drains."""
 
     def __init__(
-        self, hub: Hub, metrics: Metrics, *, identifier: str, clock: Callable[[], float] = time.monotonic
+        self,
+        hub: Hub,
+        metrics: Metrics,
+        *,
+        identifier: str,
+        clock: Callable[[], float] = time.monotonic,
+        unread: float = UNREAD,
     ) -> None:
         self.hub = hub
         self.health = health.HealthServicer()
         self._metrics = metrics
         self._identifier = identifier
         self._clock = clock
+        self._unread = unread
         self._budget = Budget()
         self._server = grpc.aio.server(options=OPTIONS)
         for service, methods in _services().items():
@@ -143,7 +123,9 @@ class AdsServer:
 
     def _handler(self, method: Method) -> Callable[[Any, Any], Awaitable[None]]:
         async def handle(_requests: object, context: Any) -> None:
-            session = Session(self.hub, self._metrics, self._budget, method, context, self._identifier, self._clock)
+            session = Session(
+                self.hub, self._metrics, self._budget, method, context, self._identifier, self._clock, self._unread
+            )
             try:
                 await session.run()
             except Ended as error:
@@ -158,14 +140,14 @@ class Session:
 
     def __init__(
         self, hub: Hub, metrics: Metrics, budget: Budget, method: Method, context: Any, identifier: str,
-        clock: Callable[[], float],
+        clock: Callable[[], float], unread: float,
     ) -> None:  # fmt: skip
         self._hub, self._metrics, self._budget, self._method = hub, metrics, budget, method
-        self._context, self._identifier, self._clock = context, identifier, clock
+        self._context, self._identifier, self._clock, self._unread = context, identifier, clock, unread
         self._decode = wire.delta_request if method.delta else wire.sotw_request
         self._encode = wire.delta_response if method.delta else wire.sotw_response
         self._ignored: set[str] = set()
-        self._failure: Ended | None = None
+        self._failure: Exception | None = None
         self._over = False
 
     async def run(self) -> None:
@@ -186,13 +168,16 @@ class Session:
     def _join(self, request: wire.Request) -> Client:
         """Bind the stream to the node of its first request (R1)."""
         node = request.node
-        if not self._hub.ready or self._hub.draining:
+        if self._hub.draining:
+            raise Ended(grpc.StatusCode.UNAVAILABLE, "this server is shutting down")
+        if not self._hub.ready:
             raise Ended(grpc.StatusCode.UNAVAILABLE, "not ready: settings are still being loaded")
         if node is None:
             raise Ended(grpc.StatusCode.INVALID_ARGUMENT, "the first request of a stream must carry its node")
         if self._hub.gateway(node.cluster) is None:
             names = ", ".join(sorted(self._hub.snapshots)) or "none"
-            raise Ended(grpc.StatusCode.NOT_FOUND, f"node.cluster {node.cluster!r} names no gateway; gateways: {names}")
+            why = f"node.cluster {node.cluster[:SHOWN]!r} names no gateway; gateways: {names[: 5 * SHOWN]}"
+            raise Ended(grpc.StatusCode.NOT_FOUND, why)
         delta, kinds = self._method.delta, self._method.kinds
         client = self._hub.join(node, self._context.peer(), self._method.variant, delta=delta, kinds=kinds)
         log.info("stream opened", node=node.id, gateway=client.gateway, variant=self._method.variant, build=node.build)
@@ -209,20 +194,19 @@ class Session:
 
     async def _read_all(self, client: Client) -> None:
         try:
-            while (request := await self._read()) is not None:
+            while not client.ended and (request := await self._read()) is not None:
                 self._take(client, request)
                 client.wake.set()
-        except Ended as error:
+        except Exception as error:  # whatever it is, it ends this stream and is reported by it
             self._failure = error
         finally:
             self._over = True
             client.wake.set()
 
     def _take(self, client: Client, request: wire.Request) -> None:
-        if request.node is not None and request.node.id != client.node.id:
-            raise Ended(
-                grpc.StatusCode.INVALID_ARGUMENT, f"node id changed from {client.node.id!r} to {request.node.id!r}"
-            )
+        if request.node is not None and request.node.id not in ("", client.node.id):
+            why = f"node id changed from {client.node.id[:SHOWN]!r} to {request.node.id[:SHOWN]!r}"
+            raise Ended(grpc.StatusCode.INVALID_ARGUMENT, why)
         if request.ask is None or request.ask.kind not in client.machine.interests:
             return self._ignore(client, request.type_url)
         now = self._clock()
@@ -260,11 +244,8 @@ class Session:
             raise Ended(grpc.StatusCode.UNAVAILABLE, client.ended)
 
     async def _answer(self, client: Client) -> None:
-        answers = list(client.machine.answers(self._clock()))
-        for answer in answers:
-            data = self._encode(answer, self._identifier)
-            self._hub.sent(client, answer.kind, answer.version, len(data))
-            await self._send(client, data)
+        for answer in list(client.machine.answers(self._clock())):
+            await self._send(client, answer)
             followers = (
                 frozenset(one.companion for one in answer.batch.resources) if answer.kind == "CDS" else frozenset()
             )
@@ -275,16 +256,28 @@ class Session:
             log.warning("sent without the ACK it waited for", node=client.node.id, kind=late.kind, resource=late.name)
         client.machine.overdue.clear()
 
-    async def _send(self, client: Client, data: bytes) -> None:
-        try:
-            async with asyncio.timeout(UNREAD):
-                await self._budget.write(self._context.write, data)
-        except TimeoutError:
-            log.warning("stream closed: the client does not read", node=client.node.id, seconds=UNREAD)
-            self._stop(f"the client did not read for {UNREAD:.0f} s")
+    async def _send(self, client: Client, answer: Answer) -> None:
+        """Write one response. The bytes are made when there is room for them, not before."""
+        async with self._budget.lend(wire.size(answer, delta=self._method.delta)):
+            if self._over or client.ended:
+                return
+            data = self._encode(answer, self._identifier)
+            self._hub.sent(client, answer.kind, answer.version, len(data))
+            alarm = asyncio.get_running_loop().call_later(self._unread, self._let_go, client)
+            try:
+                await self._context.write(data)
+            finally:
+                alarm.cancel()
 
-    def _stop(self, why: str) -> NoReturn:
-        raise Ended(grpc.StatusCode.UNAVAILABLE, why)
+    def _let_go(self, client: Client) -> None:
+        """The client does not read: nothing is done for it any more, and its stream ends with the response it has.
+
+        gRPC can send no status while a response is half written: a handler that left now would leave the call open for
+        good. So ours waits, holding that one response, until the client reads on or its connection is gone.
+        """
+        client.ended = f"the client did not read for {self._unread:g} s"
+        log.warning("stream given up: the client does not read", node=client.node.id, seconds=self._unread)
+        self._hub.leave(client)
 
     def _timer(self, client: Client) -> asyncio.TimerHandle | None:
         deadline = client.machine.deadline()
@@ -296,7 +289,7 @@ class Session:
 def _services() -> dict[str, dict[str, Method]]:
     """gRPC service -> method name -> what it serves: ADS, and one service a type (one row of `kinds` each)."""
     everything = tuple(KINDS)
-    services = {ADS: {
+    services = {wire.ADS: {
         "StreamAggregatedResources": Method(delta=False, kinds=everything),
         "DeltaAggregatedResources": Method(delta=True, kinds=everything),
     }}  # fmt: skip

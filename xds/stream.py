@@ -342,7 +342,7 @@ class Stream:
         open_ = refused = False
         for other in (self.interests[name] for name in kind.needs if name in self.interests):
             for used in want.uses or ():
-                if other.covers(used) and other.held(used) is None and self.snapshot.get(other.kind.name, used):
+                if other.covers(used) and not other.keeps(used) and self.snapshot.get(other.kind.name, used):
                     refused = refused or used in other.parked
                     open_ = True
         return open_, refused

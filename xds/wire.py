@@ -5,6 +5,7 @@ lets its fields stand anywhere: concatenated messages merge. Our envelope is wir
 envoy.service.discovery.v3 (decision 6).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,6 +16,9 @@ from tenants.errors import Refused
 from xds.kinds import BY_TYPE_URL, KINDS
 from xds.stream import Adjust, Answer, Ask, Replace
 
+ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+LONGEST = 1024  # characters of a name or an id: what a stream may make us keep is bounded
+REASON = 4000  # characters of a NACK's text that are kept
 Message = discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest
 M = TypeVar("M", discovery_pb2.DiscoveryRequest, discovery_pb2.DeltaDiscoveryRequest)
 
@@ -41,7 +45,7 @@ def sotw_request(data: bytes, implied: str = "") -> Request:
     """Decode a DiscoveryRequest. `implied`: the kind of a per-type service (R3). `Refused` if that cannot be done."""
     message = _decoded(discovery_pb2.DiscoveryRequest, data)
     type_url = _type_url(message.type_url, implied)
-    change = Replace(tuple(message.resource_names), message.version_info)
+    change = Replace(_names(message.resource_names), message.version_info)
     return Request(type_url, _node(message), _ask(type_url, change, message))
 
 
@@ -49,8 +53,9 @@ def delta_request(data: bytes, implied: str = "") -> Request:
     """Decode a DeltaDiscoveryRequest, as `sotw_request`."""
     message = _decoded(discovery_pb2.DeltaDiscoveryRequest, data)
     type_url = _type_url(message.type_url, implied)
-    subscribe, unsubscribe = message.resource_names_subscribe, message.resource_names_unsubscribe
-    change = Adjust(tuple(subscribe), tuple(unsubscribe), dict(message.initial_resource_versions))
+    known = dict(message.initial_resource_versions)
+    _names([*known, *known.values()])
+    change = Adjust(_names(message.resource_names_subscribe), tuple(message.resource_names_unsubscribe), known)
     return Request(type_url, _node(message), _ask(type_url, change, message))
 
 
@@ -77,6 +82,11 @@ def delta_response(answer: Answer, control_plane: str) -> bytes:
     return envelope.SerializeToString() + answer.batch.delta()
 
 
+def size(answer: Answer, *, delta: bool) -> int:
+    """Bytes of the response but for its envelope: what they cost before they are made."""
+    return len(answer.batch.delta() if delta else answer.batch.sotw())
+
+
 def _decoded(cls: type[M], data: bytes) -> M:
     try:
         return cls.FromString(data)
@@ -93,17 +103,26 @@ def _type_url(given: str, implied: str) -> str:
     return given or expected
 
 
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    found = tuple(names)
+    if max(map(len, found), default=0) > LONGEST:
+        raise Refused(f"a resource name or version has more than {LONGEST} characters")
+    return found
+
+
 def _node(message: Message) -> Node | None:
     if not message.HasField("node"):
         return None
     node, build = message.node, message.node.user_agent_build_version.version
+    if max(len(node.id), len(node.cluster)) > LONGEST:
+        raise Refused(f"node.id or node.cluster has more than {LONGEST} characters")
     version = node.user_agent_version or f"{build.major_number}.{build.minor_number}.{build.patch}"
-    return Node(node.id, node.cluster, f"{node.user_agent_name} {version}".strip())
+    return Node(node.id, node.cluster, f"{node.user_agent_name} {version}".strip()[:LONGEST])
 
 
 def _ask(type_url: str, change: Replace | Adjust, message: Message) -> Ask | None:
     kind = BY_TYPE_URL.get(type_url)
     if kind is None:
         return None
-    error = message.error_detail.message if message.HasField("error_detail") else None
+    error = message.error_detail.message[:REASON] if message.HasField("error_detail") else None
     return Ask(kind.name, change, message.response_nonce, error)

@@ -41,10 +41,6 @@ class Limits:
     max_file: int = MAX_FILE
 
 
-DEFAULT = Limits()
-Reader = Callable[[str], bytes]
-
-
 @dataclass(frozen=True, slots=True)
 class Disk:
     """How the source looks at the disk; tests put in a reader that fails. `clock` tells nanoseconds since 1970."""

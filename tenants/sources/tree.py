@@ -34,7 +34,7 @@ class Said:
     """
 
     mark: Content = None
-    words: Map[Key, Word] = Map()
+    words: Map[Key, Word] = Map()  # noqa: RUF009 - it is immutable
     kept: frozenset[Key] = frozenset()
     loose: tuple[Problem, ...] = ()
     complete: bool = True
@@ -50,9 +50,9 @@ class Files:
     `torn`: the files that are not complete. `held`: what was heard and not believed, because no document would be left.
     """
 
-    said: Map[str, Said] = Map()
+    said: Map[str, Said] = Map()  # noqa: RUF009 - it is immutable
     torn: frozenset[str] = frozenset()
-    held: Map[str, Content] = Map()
+    held: Map[str, Content] = Map()  # noqa: RUF009 - it is immutable
 
 
 def step(files: Files, seen: Mapping[str, Content], *, allow_empty: bool = False) -> tuple[Files, Changes]:

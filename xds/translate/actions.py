@@ -1,4 +1,7 @@
-"""What a route does with a request: its clusters, the rewrite, `timeout` and `retry`. Called by `routes` and by rows of `filters.ROWS`."""
+"""What a route does with a request: its clusters, the rewrite, `timeout` and `retry`.
+
+Called by `routes` and by rows of `filters.ROWS`.
+"""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +10,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from tenants.documents import Match, Rewrite
+from tenants.paths import Match, Rewrite
 from tenants.policies import Retry, Timeout
 from xds import messages
 from xds.translate.edits import literal
@@ -93,4 +96,4 @@ def _prefix(old: str, new: str) -> Fields:
 
 
 def _replaced(pattern: str, substitution: str) -> Message:
-    return RegexMatchAndSubstitute(pattern=RegexMatcher(regex=pattern), substitution=substitution)  # type: ignore[no-any-return]
+    return RegexMatchAndSubstitute(pattern=RegexMatcher(regex=pattern), substitution=substitution)

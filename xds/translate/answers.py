@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from google.protobuf.message import Message
 
-from tenants.documents import Match
+from tenants.paths import Match
 from tenants.policies import Maintenance, RequiredHeader
 from xds import messages
 from xds.translate.edits import Edits
@@ -24,7 +24,7 @@ def answer(
 ) -> Message:
     """A route that gives this status and body. Of `edits` those of the response count."""
     said = edits or Edits()
-    return Route(  # type: ignore[no-any-return]
+    return Route(
         name=name,
         match=match,
         direct_response=DirectResponseAction(status=status, body=DataSource(inline_string=text)),

@@ -1,6 +1,6 @@
-"""What translation hands out: `Built` (a resource not yet encoded) and `ClusterSpec` (when two uses of a service share a cluster).
+"""What translation hands out to `xds.builder`.
 
-`xds.builder` encodes the first and counts the users of the second.
+`Built` is a resource that is not encoded yet. `ClusterSpec` says when two uses of a service share a cluster.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class ClusterSpec:
 
     @property
     def name(self) -> str:
-        """`orders`; a tenant's own `orders@acme`, which its changes do not rename; else by content, `orders~1f0c9b2e`."""
+        """`orders`, or a tenant's own `orders@acme`, which no new limit renames, or by content `orders~1f0c9b2e`."""
         if self.owner:
             own = f"{self.service}@{self.owner}"
             return f"{own}~{self._content()}" if self.further else own

@@ -1,6 +1,6 @@
-"""Policies that change headers on a route: `headers`, `correlation_id`, and what `cors` owes to caches. Rows of `filters.ROWS`.
+"""Policies that change headers on a route: `headers`, `correlation_id`, and what `cors` owes to caches.
 
-Values are literal text: a `%` is doubled, because Envoy reads `%...%` as a command.
+Rows of `filters.ROWS` call these. Values are literal text: a `%` is doubled, because Envoy reads `%...%` as a command.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Edits(NamedTuple):
 def header(name: str, value: str, action: str) -> Message:
     """A header to add; `value` may hold commands, `action` is a name of Envoy's HeaderAppendAction."""
     pair = HeaderValue(key=name, value=value)
-    return HeaderValueOption(header=pair, append_action=action, keep_empty_value=not value)  # type: ignore[no-any-return]
+    return HeaderValueOption(header=pair, append_action=action, keep_empty_value=not value)
 
 
 def literal(value: str) -> str:
@@ -36,9 +36,7 @@ def literal(value: str) -> str:
 
 def headers(policy: Headers) -> Edits:
     """Set replaces, add adds a line, remove removes."""
-    return Edits(
-        _added(policy.request), policy.request.remove, _added(policy.response), policy.response.remove
-    )
+    return Edits(_added(policy.request), policy.request.remove, _added(policy.response), policy.response.remove)
 
 
 def _added(changes: HeaderChanges) -> tuple[Message, ...]:

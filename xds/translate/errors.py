@@ -1,4 +1,4 @@
-"""The one body of every error that Envoy answers itself. `routes` and `answers` give it to routes, `replies` to the listener.
+"""The one body of every error that Envoy answers itself. `answers` gives it to routes, `replies` to listeners.
 
 `{"error": {"code": "...", "message": "...", "details": {...}}}`: codes are stable, and listed in `CODES`.
 """

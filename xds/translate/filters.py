@@ -1,4 +1,4 @@
-"""The policy table: one function and one row for each policy of `tenants.policies`. `routes`, `listeners` and `check` read it.
+"""The policy table: one function and one row for each policy of `tenants.policies`. `routes` and `listeners` read it.
 
 To add a policy: a function here (or in a file beside, if it is long) and a row in `ROWS`. Every filter that a row uses
 stands in `FILTERS` from the start, switched off: a tenant's change is then a change of its routes, never of a listener.
@@ -68,7 +68,7 @@ class Row:
 
 def cors(policy: Cors) -> Message:
     """Envoy answers every preflight itself; an origin that is not listed gets no permission in it."""
-    return CorsPolicy(  # type: ignore[no-any-return]
+    return CorsPolicy(
         allow_origin_string_match=[_origin(origin) for origin in policy.origins],
         allow_methods=", ".join(policy.methods),
         allow_headers=", ".join(policy.headers),
@@ -85,12 +85,12 @@ def _origin(origin: str) -> Message:
 
 
 def access(policy: Access) -> Message:
-    """Allowed is who is in `allow` (if there is one) and not in `deny`; the address is the trusted one of the connection."""
+    """Allowed is who is in `allow` (if there is one) and not in `deny`, by the address of the connection."""
     ids = [_any_of(policy.allow)] if policy.allow else [Principal(any=True)]
     if policy.deny:
         ids.append(Principal(not_id=_any_of(policy.deny)))
     who = RbacPolicy(permissions=[Permission(any=True)], principals=[Principal(and_ids=Principals(ids=ids))])
-    return RbacPerRoute(rbac=RbacFilter(rules=Rbac(action="ALLOW", policies={"access": who})))  # type: ignore[no-any-return]
+    return RbacPerRoute(rbac=RbacFilter(rules=Rbac(action="ALLOW", policies={"access": who})))
 
 
 def _any_of(networks: Iterable[IpNetwork]) -> Message:
@@ -98,12 +98,12 @@ def _any_of(networks: Iterable[IpNetwork]) -> Message:
         CidrRange(address_prefix=str(network.network_address), prefix_len=UInt32Value(value=network.prefixlen))
         for network in networks
     )
-    return Principal(or_ids=Principals(ids=[Principal(remote_ip=one) for one in ranges]))  # type: ignore[no-any-return]
+    return Principal(or_ids=Principals(ids=[Principal(remote_ip=one) for one in ranges]))
 
 
 def body_limit(policy: BodyLimit) -> Message:
     """The whole body is buffered before the service sees it; one that is too large is 413."""
-    return BufferPerRoute(buffer=Buffer(max_request_bytes=UInt32Value(value=policy.max)))  # type: ignore[no-any-return]
+    return BufferPerRoute(buffer=Buffer(max_request_bytes=UInt32Value(value=policy.max)))
 
 
 def _local_only(policy: RateLimit) -> str:

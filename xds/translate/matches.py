@@ -5,7 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from tenants.documents import HeaderMatch, Match
+from tenants.paths import HeaderMatch, Match
 from xds import messages
 
 RouteMatch = messages.message("envoy.config.route.v3.RouteMatch")
@@ -22,8 +22,8 @@ def header_key(name: str) -> str:
 def text_matcher(exact: str | None = None, regex: str | None = None, prefix: str | None = None) -> Message:
     """One way of comparing a text; a regex must match the whole."""
     if regex is not None:
-        return StringMatcher(safe_regex=RegexMatcher(regex=regex))  # type: ignore[no-any-return]
-    return StringMatcher(prefix=prefix) if prefix else StringMatcher(exact=exact)  # type: ignore[no-any-return]
+        return StringMatcher(safe_regex=RegexMatcher(regex=regex))
+    return StringMatcher(prefix=prefix) if prefix else StringMatcher(exact=exact)
 
 
 def header(name: str, *, invert: bool = False, **text: str | None) -> Message:
@@ -33,13 +33,14 @@ def header(name: str, *, invert: bool = False, **text: str | None) -> Message:
     """
     name = header_key(name)
     if any(value is not None for value in text.values()):
-        return HeaderMatcher(name=name, string_match=text_matcher(**text), invert_match=invert)  # type: ignore[no-any-return]
-    return HeaderMatcher(name=name, present_match=True, invert_match=invert)  # type: ignore[no-any-return]
+        return HeaderMatcher(name=name, string_match=text_matcher(**text), invert_match=invert)
+    return HeaderMatcher(name=name, present_match=True, invert_match=invert)
 
 
 def methods(names: Iterable[str]) -> Message:
     """Any of these methods."""
-    return header(":method", regex="|".join(names))
+    found = tuple(names)
+    return header(":method", exact=found[0]) if len(found) == 1 else header(":method", regex="|".join(found))
 
 
 def conditions(match: Match) -> list[Message]:
@@ -66,16 +67,16 @@ def path(match: Match) -> Mapping[str, Any]:
 
 def takes(match: Match, *more: Message) -> Message:
     """The route's match with further conditions."""
-    return RouteMatch(**path(match), headers=[*conditions(match), *more])  # type: ignore[no-any-return]
+    return RouteMatch(**path(match), headers=[*conditions(match), *more])
 
 
 def preflights(match: Match) -> Message:
     """The CORS preflights for what the route takes. They carry none of the headers that the real request will carry."""
     asks = "access-control-request-method"
     wanted = header(asks, regex="|".join(match.methods)) if match.methods else header(asks)
-    return RouteMatch(**path(match), headers=[header(":method", exact="OPTIONS"), header("origin"), wanted])  # type: ignore[no-any-return]
+    return RouteMatch(**path(match), headers=[header(":method", exact="OPTIONS"), header("origin"), wanted])
 
 
 def everything(*conditions: Message) -> Message:
     """Any path."""
-    return RouteMatch(prefix="/", headers=conditions)  # type: ignore[no-any-return]
+    return RouteMatch(prefix="/", headers=conditions)

@@ -1,8 +1,8 @@
 """`rate_limit` as Envoy's local token bucket. A row of `filters.ROWS` calls it.
 
-The bucket holds `requests + burst` tokens and is refilled evenly at `requests` in each `per`; so after a quiet time that
-many pass at once, and `requests` a `per` in the long run. Envoy keeps it in the route table: an update of the table
-fills it, and that is one reason why each tenant has a table of its own.
+The bucket holds `requests + burst` tokens and is refilled evenly, at `requests` in each `per`: after a quiet time that
+many pass at once, in the long run `requests` a `per`. Envoy keeps it in the route table, and an update of the table
+fills it: one reason why each tenant has a table of its own.
 """
 
 from google.protobuf.message import Message
@@ -46,11 +46,11 @@ def rate_limit(policy: RateLimit) -> Message:
     )
     if policy.by != "tenant":
         config.MergeFrom(_counted_apart(_action(policy), bucket))
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def _bucket(policy: RateLimit) -> Message:
-    return TokenBucket(  # type: ignore[no-any-return]
+    return TokenBucket(
         max_tokens=policy.requests + policy.burst,
         tokens_per_fill=UInt32Value(value=policy.requests),
         fill_interval=messages.duration(policy.period),
@@ -59,16 +59,16 @@ def _bucket(policy: RateLimit) -> Message:
 
 def _action(policy: RateLimit) -> Message:
     if policy.header is None:
-        return Action(remote_address=RemoteAddress())  # type: ignore[no-any-return]
+        return Action(remote_address=RemoteAddress())
     by_header = RequestHeaders(header_name=header_key(policy.header), descriptor_key=_KEY)
-    return Action(request_headers=by_header)  # type: ignore[no-any-return]
+    return Action(request_headers=by_header)
 
 
 def _counted_apart(action: Message, bucket: Message) -> Message:
-    """A bucket for each value: an entry without one is a template. Requests without the header share the default bucket."""
+    """A bucket for each value: an entry without one is a template. Requests without the header share one bucket."""
     key = _KEY if action.HasField("request_headers") else "remote_address"
     each = LocalRateLimitDescriptor(entries=[RateLimitDescriptorEntry(key=key)], token_bucket=bucket)
-    return LocalRateLimit(  # type: ignore[no-any-return]
+    return LocalRateLimit(
         descriptors=[each],
         rate_limits=[RouteRateLimit(actions=[action])],
         always_consume_default_token_bucket=BoolValue(value=False),

@@ -79,12 +79,14 @@ def local_replies() -> Message:
     )
     given = ResponseMapper(filter=_detail("direct_response")(), body_format_override=as_it_is)
     made = (ResponseMapper(filter=row.when(), body_format_override=_format(row.code)) for row in REPLIES)
-    return LocalReplyConfig(mappers=[given, *made], body_format=_format("error"))  # type: ignore[no-any-return]
+    return LocalReplyConfig(mappers=[given, *made], body_format=_format("error"))
 
 
 def _format(code: str) -> Message:
     details = {"status": "%RESPONSE_CODE%", "reason": "%RESPONSE_FLAGS%"}
-    return SubstitutionFormatString(json_format=_struct({"error": {"code": code, "message": CODES[code], "details": details}}))
+    return SubstitutionFormatString(
+        json_format=_struct({"error": {"code": code, "message": CODES[code], "details": details}})
+    )
 
 
 def _struct(value: dict[str, Any]) -> Message:

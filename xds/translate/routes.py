@@ -1,17 +1,18 @@
-"""One tenant on one gateway: its scopes (SRDS), its route table (RDS), the clusters it needs. Called by `xds.builder` and the CLI.
+"""One tenant on one gateway: its scopes (SRDS), its route table (RDS), the clusters it needs.
 
 Each tenant has a table of its own, so a change of one costs Envoy one small table and resets nobody else's rate limit.
 Routes that come to the same for many tenants are built once (`_entries`).
 """
 
 from functools import lru_cache
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 from google.protobuf.message import Message
 
 from tenants.documents import Route as RouteDocument
-from tenants.effective import RouteView, TenantView
+from tenants.effective import TenantView
 from tenants.policies import Policies
 from xds import messages
 from xds.translate import answers
@@ -22,6 +23,7 @@ from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, ROWS, co
 from xds.translate.matches import everything, preflights, takes
 from xds.translate.selectors import HOST_HEADER
 from xds.translate.support import unenforced
+from xds.translate.uses import Specs, specs_of
 
 _ROUTE = "envoy.config.route.v3."
 Route = messages.message(_ROUTE + "Route")
@@ -40,7 +42,8 @@ _NAMES = tuple(name for name, row in ROWS.items() if row.elsewhere != "clusters"
 _values = attrgetter(*_NAMES)
 _FILTERED = frozenset(row.policy for row in BY_FILTER)
 _AS_TENANT = object()
-"""Stands for a policy that the tenant's whole table has already."""
+_OFF = object()
+"""What a route says about a policy in place of a value: what the tenant's whole table says; or, against it, none."""
 
 
 def tenant(view: TenantView) -> tuple[tuple[Built, ...], frozenset[ClusterSpec]]:
@@ -49,7 +52,7 @@ def tenant(view: TenantView) -> tuple[tuple[Built, ...], frozenset[ClusterSpec]]
     keys = view.tenant.hosts if view.gateway.tenant.source == "host" else (name,)
     if not keys:
         return (), frozenset()
-    specs = _specs(view)
+    specs = specs_of(view)
     table = _table(view, specs)
     used = frozenset(spec.name for one in specs for spec, _weight in one)
     scopes = tuple(Built("SRDS", key, _scope(key, name), frozenset({name}), owner=name) for key in keys)
@@ -57,52 +60,16 @@ def tenant(view: TenantView) -> tuple[tuple[Built, ...], frozenset[ClusterSpec]]
 
 
 def _scope(key: str, table: str) -> Message:
-    """Named by its key, so that a host which moves to another tenant is one resource that changes, never two that clash."""
+    """Named by its key: a host that moves to another tenant is one resource that changes, never two that clash."""
     fragments = ScopeKey(fragments=[ScopeFragment(string_key=key)])
-    return ScopedRouteConfiguration(name=key, route_configuration_name=table, key=fragments)  # type: ignore[no-any-return]
-
-
-Specs = tuple[tuple[tuple[ClusterSpec, int], ...], ...]
-"""For each route, its clusters and their shares."""
-
-
-def _specs(view: TenantView) -> Specs:
-    if view.tenant.status == "suspended":
-        return ()
-    found = tuple(
-        tuple((_spec(view, route, backend.service), backend.weight) for backend in route.backends) for route in view.routes
-    )
-    return _told_apart(view, found)
-
-
-def _spec(view: TenantView, route: RouteView, service: str) -> ClusterSpec:
-    limits, outlier = route.policies.circuit_breaker, route.policies.outlier
-    if limits is None and outlier is None:
-        return ClusterSpec(service)
-    own = "circuit_breaker" in route.own or "outlier" in route.own
-    return ClusterSpec(service, view.tenant.id if own else "", limits, outlier)
-
-
-def _told_apart(view: TenantView, found: Specs) -> Specs:
-    """Of several own clusters of one service, the one with the tenant's general limits keeps the plain name."""
-    owned = {spec for one in found for spec, _weight in one if spec.owner}
-    if len(owned) < 2:
-        return found
-    several = {spec.service for spec in owned if sum(other.service == spec.service for other in owned) > 1}
-    plain = (view.policies.circuit_breaker, view.policies.outlier)
-
-    def named(spec: ClusterSpec) -> ClusterSpec:
-        further = spec in owned and spec.service in several and (spec.circuit_breaker, spec.outlier) != plain
-        return ClusterSpec(spec.service, spec.owner, spec.circuit_breaker, spec.outlier, further)
-
-    return tuple(tuple((named(spec), weight) for spec, weight in one) for one in found)
+    return ScopedRouteConfiguration(name=key, route_configuration_name=table, key=fragments)
 
 
 def _table(view: TenantView, specs: Specs) -> Message:
     routes = [answers.suspended(view.tenant.id)] if view.tenant.status == "suspended" else _routes(view, specs)
     configs = {} if view.tenant.status == "suspended" else _shared(view.policies)
     everywhere = VirtualHost(name=view.tenant.id, domains=["*"], routes=routes, typed_per_filter_config=configs)
-    return RouteConfiguration(  # type: ignore[no-any-return]
+    return RouteConfiguration(
         name=view.tenant.id,
         virtual_hosts=[everywhere],
         request_headers_to_remove=[HOST_HEADER] if view.gateway.tenant.source == "host" else [],
@@ -123,16 +90,19 @@ def _routes(view: TenantView, specs: Specs) -> list[Message]:
     for route, one in zip(view.routes, specs, strict=True):
         override = view.tenant.routes.get(route.route.id)
         apart = frozenset(override.policies) if override else frozenset()
+        mine = zip(_NAMES, _values(route.policies), strict=True)
         said = tuple(
-            _AS_TENANT if name in _FILTERED and name not in apart and _same(value, theirs[name]) else value
-            for name, value in zip(_NAMES, _values(route.policies), strict=True)
+            _beside(theirs[name], value, name in apart) if name in _FILTERED else value for name, value in mine
         )
         routes.extend(_entries(route.route, tuple((spec.name, weight) for spec, weight in one), said))
     return [*routes, _last(view.policies)]
 
 
-def _same(one: Any, other: Any) -> bool:
-    return one is other or one == other
+def _beside(theirs: Any, value: Any, apart: bool) -> Any:
+    """A route's value beside its tenant's. What an override names (`apart`) is the route's own: a bucket of its own."""
+    if value is None:
+        return None if theirs is None else _OFF
+    return _AS_TENANT if not apart and (value is theirs or value == theirs) else value
 
 
 @lru_cache(maxsize=16384)
@@ -167,23 +137,26 @@ def _preflights(
     Envoy's CORS filter answers them before they are sent anywhere, but works on routes that send somewhere only.
     """
     match = document.match
-    if policies["cors"] is None or not (match.methods or match.headers or policies["required_headers"]):
+    if policies["cors"] in (None, _OFF) or not (match.methods or match.headers or policies["required_headers"]):
         return []
     own = {CORS: configs[CORS]} if CORS in configs else None
     return [Route(name=document.id, match=preflights(match), route=action, typed_per_filter_config=own)]
 
 
 def _configs(policies: dict[str, Any]) -> dict[str, Message]:
+    said = ((row, policies[row.policy]) for row in BY_FILTER)
     return {
-        row.filter: config_of(row.policy, policies[row.policy])
-        for row in BY_FILTER
-        if policies[row.policy] is not _AS_TENANT
+        row.filter: config_of(row.policy, None if value is _OFF else value)
+        for row, value in said
+        if value is not None and value is not _AS_TENANT
     }
 
 
 def _edits(policies: dict[str, Any]) -> Edits:
-    found = [row.edits(policies[row.policy]) for row in BY_EDITS if row.edits and policies[row.policy] is not None]
-    return Edits(*(sum(part, ()) for part in zip(*found, strict=True))) if found else Edits()
+    """The header changes of all policies in force; `cors` needs no value for its own."""
+    said = ((row, policies[row.policy]) for row in BY_EDITS)
+    found = [row.edits(value) for row, value in said if row.edits and value is not None and value is not _OFF]
+    return Edits(*(tuple(chain.from_iterable(part)) for part in zip(*found, strict=True))) if found else Edits()
 
 
 def _fields(policies: dict[str, Any]) -> dict[str, Any]:

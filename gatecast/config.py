@@ -1,0 +1,123 @@
+"""Settings of the server process: flags over `GATECAST_*` over a file over defaults. `gatecast serve` loads them.
+
+The file is YAML with the names of the fields as keys. Unknown keys in it are errors; unknown `GATECAST_*` variables are
+not, because Kubernetes makes some up for every service of that name (GATECAST_PORT and so on).
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gatecast.addresses import Address
+from tenants.errors import Refused
+
+PREFIX = "GATECAST_"
+FILE = f"{PREFIX}CONFIG"
+MOST_SECONDS = 9.0  # draining has to leave time for the rest of the ten seconds that an orchestrator grants
+
+
+def _address(value: object) -> Address:
+    if isinstance(value, Address):
+        return value
+    try:
+        return Address.parse(str(value))
+    except Refused as error:
+        raise PydanticCustomError("address", "{why}", {"why": str(error)}) from None
+
+
+ListenAddress = Annotated[Address, BeforeValidator(_address)]
+Seconds = Annotated[float, Field(ge=0, le=60)]
+
+
+class Settings(BaseSettings):
+    """What one server process is told. Times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    settings: Path = Field(description="directory with the settings documents")
+    xds: ListenAddress = Field(Address("127.0.0.1", 18000), description="where proxies connect (gRPC)")
+    api: ListenAddress = Field(Address("127.0.0.1", 18001), description="where operators connect (HTTP)")
+    allow_empty: bool = Field(False, description="start without a single good document")
+    insecure: bool = Field(False, description="listen beyond loopback although there is no access control")
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else JSON")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+    drain: Annotated[float, Field(ge=0, le=MOST_SECONDS)] = Field(5.0, description="for streams to end at shutdown")
+    quiet: Seconds = Field(0.05, description="a change is read when files have been quiet for so long")
+    bound: Seconds = Field(0.5, description="at the latest so long after the first change")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`load` has put the layers together, so that it can say where a wrong value came from."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        for name, address in (("xds", self.xds), ("api", self.api)):
+            if not (address.loopback or self.insecure):
+                raise PydanticCustomError("exposed", "{why}", {"why": _exposed(name, address)})
+        return self
+
+
+def _exposed(name: str, address: Address) -> str:
+    return (
+        f"{name}: {address} can be reached from other machines, and gatecast has no access control yet: whoever reaches "
+        "it reads every tenant's settings. Listen on 127.0.0.1, or say --insecure if the network keeps others out"
+    )
+
+
+def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
+    """The settings of this process; of `flags`, those that are None were not given. Raises `Refused` naming the value."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    variables = EnvSettingsSource(Settings)()
+    path = config or (Path(os.environ[FILE]) if os.environ.get(FILE) else None)
+    layers = {"flag": given, "environment": variables, "file": _file(path) if path else {}}
+    try:
+        return Settings(**{**layers["file"], **layers["environment"], **layers["flag"]})
+    except ValidationError as error:
+        raise Refused("\n".join(_told(item, layers, path) for item in error.errors(include_url=False))) from None
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Refused(f"configuration file {path}: {(error.strerror or str(error)).lower()}") from None
+    except (yaml.YAMLError, UnicodeError) as error:
+        raise Refused(f"configuration file {path} is not valid YAML: {error}") from None
+    if not isinstance(read or {}, dict):
+        raise Refused(f"configuration file {path} must be a mapping, as in `settings: /etc/gatecast/settings`")
+    found = {str(key): value for key, value in (read or {}).items()}
+    wrong = [_unknown(key, path) for key in found if key not in Settings.model_fields]
+    if wrong:
+        raise Refused("\n".join(wrong))
+    return found
+
+
+def _unknown(key: str, path: Path) -> str:
+    near = difflib.get_close_matches(key.replace("-", "_").lower(), Settings.model_fields, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "known keys: " + ", ".join(Settings.model_fields)
+    return f"configuration file {path}: {key!r} is not a setting; {hint}"
+
+
+def _told(item: Any, layers: Mapping[str, Mapping[str, Any]], path: Path | None) -> str:
+    name = str(item["loc"][0]) if item["loc"] else ""
+    if not name:
+        return str(item["msg"])
+    if item["type"] == "missing":
+        return f"{name} is not given: --{name} DIR, {PREFIX}{name.upper()}, or {name!r} in a configuration file"
+    names = {
+        "flag": f"--{name.replace('_', '-')}",
+        "environment": f"{PREFIX}{name.upper()}",
+        "file": f"configuration file {path}: {name}",
+    }
+    source = next((label for layer, label in names.items() if name in layers[layer]), name)
+    return f"{source}: {item['msg']}" + ("" if item["type"] == "address" else f", and it is {item['input']!r}")

@@ -1,0 +1,40 @@
+"""The state of one client for one type, in the operators' words. Pure; `gatecast.views` shows it."""
+
+from enum import StrEnum
+
+from xds.interest import Interest
+
+LATE = 30.0
+"""Seconds without an answer after which a client is not slow but stale: twice Envoy's own warming time."""
+
+
+class State(StrEnum):
+    """Where a client stands with what we sent it."""
+
+    SYNCED = "SYNCED"
+    PENDING = "PENDING"
+    STALE = "STALE"
+    REJECTED = "REJECTED"
+    NOT_SUBSCRIBED = "NOT_SUBSCRIBED"
+
+
+WORST_FIRST = (State.REJECTED, State.STALE, State.PENDING, State.SYNCED, State.NOT_SUBSCRIBED)
+
+
+def state(interest: Interest, now: float, late: float = LATE) -> State:
+    """`now` is on the stream machine's clock.
+
+    REJECTED as long as the newest content of something is refused, also while its parts are tried again.
+    """
+    if not (interest.started and (interest.wildcard or interest.names)):
+        return State.NOT_SUBSCRIBED
+    if interest.parked or interest.trials:
+        return State.REJECTED
+    if interest.sent is not None:
+        return State.STALE if now - interest.sent.at > late else State.PENDING
+    return State.PENDING if interest.pending else State.SYNCED
+
+
+def worst(states: frozenset[State]) -> State:
+    """One word for a client: the worst of its types."""
+    return next((one for one in WORST_FIRST if one in states), State.NOT_SUBSCRIBED)

@@ -1,0 +1,118 @@
+"""Logs and metrics of the process. Assembled by `gatecast.serve`; nothing else configures either.
+
+Logs go to stderr. Names of metrics are part of the product (docs/operations.md); no label grows with tenants or nodes.
+"""
+
+import asyncio
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterable, MutableMapping
+from typing import Any, TextIO
+
+import structlog
+from prometheus_client import GC_COLLECTOR, CollectorRegistry, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gatecast.plane import Applied, Plane
+
+LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+SPANS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60)
+TICK = 0.25  # seconds between two looks at the loop
+
+
+def set_up_logs(style: str, level: str, stream: TextIO = sys.stderr) -> None:
+    """Send our log lines and those of libraries to `stream`: readable on a terminal, else one JSON object a line."""
+    console = style == "console" or (style == "auto" and stream.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    if console:
+        last = [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(logging.WARNING, logging.getLevelName(level.upper())), force=True)
+
+
+def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A node's name or a NACK's text comes from outside: it must not steer the operator's terminal."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and name != "exception":
+            event[name] = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in value)
+    return event
+
+
+class Gauges(Collector):
+    """What the plane knows, read when metrics are asked for."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+
+    def collect(self) -> Iterable[Metric]:
+        """One family each: revision, readiness, documents by kind, problems by code, tenants with problems."""
+        catalog, hub = self._plane.catalog, self._plane.hub
+        problems = self._plane.problems()
+        yield _gauge("revision", "Revision of the settings in force", catalog.revision)
+        yield _gauge("ready", "1 when streams are accepted", float(hub.ready and not hub.draining))
+        yield _gauge("encoded_resources", "Resources encoded since the start", self._plane.builder.encoded)
+        tenants = {problem.tenant for problem in problems if problem.tenant}
+        yield _gauge("tenants_with_problems", "Tenants whose documents have problems", len(tenants))
+        documents = GaugeMetricFamily("gatecast_documents", "Documents in force", labels=["kind"])
+        for kind in ("Gateway", "Service", "Route", "Organisation", "Tenant"):
+            documents.add_metric([kind], len(getattr(catalog, f"{kind.lower()}s")))
+        yield documents
+        counted = GaugeMetricFamily("gatecast_problems", "Problems of documents", labels=["code", "kind", "severity"])
+        for labels, number in sorted(Counter((one.code, one.kind, one.severity) for one in problems).items()):
+            counted.add_metric(labels, number)
+        yield counted
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    family = GaugeMetricFamily(f"gatecast_{name}", text)
+    family.add_metric([], value)
+    return family
+
+
+class Telemetry:
+    """The process's registry and the metrics that belong to no other room."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.registry.register(GC_COLLECTOR)
+        self._lag = Histogram("gatecast_loop_lag_seconds", "How late the loop is", buckets=LAGS, registry=self.registry)
+        self._apply = Histogram(
+            "gatecast_apply_seconds", "From changed documents to snapshots", buckets=SPANS, registry=self.registry
+        )
+
+    def watch(self, plane: Plane) -> None:
+        """Show what this plane knows, too."""
+        self.registry.register(Gauges(plane))
+
+    def applied(self, applied: Applied) -> None:
+        """Note one set of changes."""
+        self._apply.observe(applied.seconds)
+
+    async def measure_lag(self) -> None:
+        """Note, until cancelled, how much later than asked the loop wakes us: what every stream waits at that moment."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + TICK
+            await asyncio.sleep(TICK)
+            self._lag.observe(max(0.0, loop.time() - due))

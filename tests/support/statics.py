@@ -1,0 +1,52 @@
+"""Translated documents as one Envoy bootstrap without a control plane: for `envoy --mode validate` and for traffic.
+
+The messages are ours; only where Envoy would fetch what they name (scopes, routes, endpoints), that is put in their place.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tenants.documents import Gateway, Service
+from tenants.effective import TenantView
+from xds import messages, translate
+
+Json = dict[str, Any]
+
+
+def bootstrap(gateway: Gateway, views: Iterable[TenantView], services: Mapping[str, Service]) -> Json:
+    """Everything of one gateway in one static bootstrap."""
+    built = [translate.tenant(view) for view in views]
+    tables = {one.name: one for resources, _specs in built for one in resources if one.kind == "RDS"}
+    scopes = [one for resources, _specs in built for one in resources if one.kind == "SRDS"]
+    inline = [_scope(one.message, tables) for one in scopes]
+    specs = sorted({spec for _resources, specs in built for spec in specs}, key=lambda spec: spec.name)
+    clusters = [_cluster(services[spec.service], spec) for spec in specs]
+    listeners = [_listener(messages.to_dict(one.message), inline) for one in translate.listeners(gateway)]
+    return {
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
+    }
+
+
+def _scope(scope: Any, tables: Mapping[str, translate.Built]) -> Json:
+    found = messages.to_dict(scope)
+    table = tables[found.pop("route_configuration_name")]
+    return {**found, "route_configuration": messages.to_dict(table.message)}
+
+
+def _listener(listener: Json, scopes: list[Json]) -> Json:
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["scoped_routes"]
+    assert routes.pop("scoped_rds") == {"scoped_rds_config_source": routes.pop("rds_config_source")}
+    routes["scoped_route_configurations_list"] = {"scoped_route_configurations": scopes}
+    return listener
+
+
+def _cluster(service: Service, spec: translate.ClusterSpec) -> Json:
+    (built,) = translate.cluster(service, spec)
+    found = messages.to_dict(built.message)
+    if built.companion:
+        (endpoints,) = translate.endpoints(service)
+        assert found.pop("eds_cluster_config")["service_name"] == built.companion == endpoints.name
+        found |= {"type": "STATIC", "load_assignment": messages.to_dict(endpoints.message)}
+    return found

@@ -1,0 +1,77 @@
+"""What documents ask for that Envoy is not told yet: said aloud, and kept closed where it would let somebody in.
+
+`gatecast check` and the server's problem list call `unsupported`; `routes` and `clusters` ask before they build.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tenants.documents import Service
+from tenants.effective import TenantView
+from tenants.errors import Problem
+from tenants.policies import POLICIES
+from xds.translate.filters import ROWS
+
+CODE = "GC301"
+_HINT = "take it out, or serve this tenant where it is enforced"
+_LATER = tuple(row for row in ROWS.values() if row.later)
+_GUARDS = tuple(row.policy for row in _LATER if POLICIES[row.policy].guards)
+
+
+def unenforced(policies: Mapping[str, Any]) -> tuple[str, ...]:
+    """The policies in force that keep somebody out, and that nothing enforces yet."""
+    return tuple(name for name in _GUARDS if policies[name] is not None)
+
+
+def unsupported(view: TenantView) -> tuple[Problem, ...]:
+    """What of this tenant's settings Envoy is not told, each named once with the document that says it."""
+    found = dict.fromkeys((*_of_gateway(view), *_of_routes(view)))
+    return tuple(found)
+
+
+def unsupported_service(service: Service) -> tuple[Problem, ...]:
+    """The same for a service; such a service gets no requests."""
+    text = "TLS towards a service comes with issue 3; until then it gets no requests"
+    return (Problem(CODE, "Service", service.id, "tls", text, _HINT),) if needs_later(service) else ()
+
+
+def needs_later(service: Service) -> bool:
+    """Whether requests to this service would go out otherwise than it says."""
+    return service.tls is not None
+
+
+def _of_gateway(view: TenantView) -> Iterator[Problem]:
+    gateway = view.gateway
+    if gateway.tenant.source == "claim":
+        text = "the tenant from a claim comes with issue 3; until then every request is answered 404"
+        yield Problem(CODE, "Gateway", gateway.id, "tenant.from", text, "header or host")
+
+
+def _of_routes(view: TenantView) -> Iterator[Problem]:
+    for route in view.routes:
+        for name, row in ROWS.items():
+            value = getattr(route.policies, name)
+            if value is None or not (why := row.later or row.unsupported(value)):
+                continue
+            kind, key, path = _said_by(view, route.route.id, name)
+            closed = name in _GUARDS
+            text = f"{why}; until then the routes it holds for answer 503" if closed else why
+            hurt = view.tenant.id if kind == "Tenant" else ""
+            severity = "error" if closed else "warning"
+            yield Problem(CODE, kind, key, path, text, _HINT, tenant=hurt, severity=severity)
+
+
+def _said_by(view: TenantView, route: str, name: str) -> tuple[str, str, str]:
+    """Kind, id and path of the most specific document that speaks about a policy."""
+    tenant = view.tenant
+    override = tenant.routes.get(route)
+    if override is not None and name in override.policies:
+        return "Tenant", tenant.id, f"routes.{route}.policies.{name}"
+    if name in tenant.policies:
+        return "Tenant", tenant.id, f"policies.{name}"
+    documents = {one.route.id: one.route for one in view.routes}
+    if name in documents[route].policies:
+        return "Route", route, f"policies.{name}"
+    if name in view.gateway.policies or tenant.organisation is None:
+        return "Gateway", view.gateway.id, f"policies.{name}"
+    return "Organisation", tenant.organisation, f"policies.{name}"
