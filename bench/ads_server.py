@@ -1,4 +1,5 @@
-"""Our side of the comparison with go-control-plane: the same N route configurations, the same commands on standard input.
+"""Our side of the comparison with go-control-plane: the same N route configurations, the same commands on standard
+input.
 
 Called by bench/streams.py. Commands: `u I WANT` changes tenant I and waits for WANT ACKs; `s` prints totals; `q` ends.
 Snapshot, hub, stream machine and gRPC server are the product's own; only the messages are the peer program's.

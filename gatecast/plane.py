@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from tenants.catalog import Catalog, Changes
+from tenants.catalog import Catalog, Changes, Touched
 from tenants.errors import Problem
 from xds.builder import Builder
 from xds.hub import Hub
@@ -40,6 +40,7 @@ class Plane:
         self.builder = Builder()
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._owed = Touched()  # what a turn that failed half-way left untranslated
 
     async def apply(self, changes: Changes) -> Applied:
         """Bring catalog, snapshots and streams up to these changes. Bad documents are problems, never exceptions."""
@@ -47,7 +48,8 @@ class Plane:
             began = self._clock()
             step = self.catalog.apply(changes)
             self.catalog = step.catalog
-            steps = self.builder.steps(step.catalog, step.touched)
+            self._owed = _both(self._owed, step.touched)
+            steps = self.builder.steps(step.catalog, self._owed)
             while True:
                 try:
                     next(steps)
@@ -55,6 +57,7 @@ class Plane:
                     snapshots = done.value
                     break
                 await asyncio.sleep(0)
+            self._owed = Touched()
             await self.hub.publish(snapshots)
             seconds = self._clock() - began
         touched = step.touched
@@ -67,3 +70,7 @@ class Plane:
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the documents, and what could not be translated."""
         return (*self.catalog.problems, *(self.builder.problems[name] for name in sorted(self.builder.problems)))
+
+
+def _both(one: Touched, other: Touched) -> Touched:
+    return Touched(one.gateways | other.gateways, one.tenants | other.tenants, one.services | other.services)

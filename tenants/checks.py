@@ -135,7 +135,7 @@ def _selected(gateway: Gateway, scene: Scene) -> Iterator[Finding]:
         if scene.now.get(Key(kind, name)) is None:
             ids: tuple[str, ...] = getattr(gateway, field)
             fault = Fault("GC214", (field, ids.index(name)), f"there is no {kind} {name!r}", "add it, or leave it out")
-            yield Finding(fault, (Key(kind, name),), "warning")
+            yield Finding(fault, (), "warning")
 
 
 def _ports(gateway: Gateway, scene: Scene) -> Iterator[Finding]:

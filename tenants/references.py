@@ -30,6 +30,14 @@ def exclusive(document: Document) -> tuple[str, ...]:
     return ()
 
 
+def watched(document: Document) -> frozenset[Key]:
+    """The documents this one can do without, but wants to know about: those a gateway selects."""
+    if not isinstance(document, Gateway):
+        return frozenset()
+    chosen = frozenset(Key("Tenant", name) for name in document.tenants)
+    return chosen | frozenset(Key("Organisation", name) for name in document.organisations)
+
+
 def local_endpoint(service: Service) -> Loc | None:
     """The field that points the proxies at themselves or at their neighbours' management, if there is one."""
     if service.dns and (service.dns.host == "localhost" or service.dns.host.endswith(".localhost")):

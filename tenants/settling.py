@@ -19,7 +19,7 @@ from tenants.errors import Problem
 from tenants.faults import Fault
 from tenants.index import Books, targets
 from tenants.reading import Given
-from tenants.references import exclusive, local_endpoint
+from tenants.references import exclusive, local_endpoint, watched
 from tenants.served import SHELVES, Served
 
 _RANK = {kind: rank for rank, kind in enumerate(SHELVES)}
@@ -45,7 +45,7 @@ def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
         one = _Round(now, books)
         one.run(dirty)
         changed = {key for key in one.group if now.get(key) != one.now.get(key)}
-        dirty = one.woken(changed | one.back if first else changed)
+        dirty = one.woken(changed | one.back) | one.retry if first else one.woken(changed)
         now, books, checked, first = one.now, one.books, checked + one.checked, False
         moved |= changed
     return Settled(now, books, frozenset(key for key in moved if before.get(key) != now.get(key)), checked)
@@ -65,10 +65,12 @@ class _Round:
     now: Served = field(init=False)
     group: set[Key] = field(default_factory=set)
     back: set[Key] = field(default_factory=set)
+    retry: set[Key] = field(default_factory=set)
     last: dict[Key, Given | None] = field(default_factory=dict)
     findings: dict[Key, dict[int, tuple[Finding, ...]]] = field(default_factory=dict)
     queue: list[tuple[int, int, Key]] = field(default_factory=list)
     queued: set[tuple[int, Key]] = field(default_factory=set)
+    kinds: dict[str, list[Key]] = field(default_factory=dict)
     checked: int = 0
 
     def __post_init__(self) -> None:
@@ -90,24 +92,32 @@ class _Round:
         while self.queue:
             step, _rank, key = heappop(self.queue)
             self.queued.discard((step, key))
-            if key not in self.back:
+            if not self.books.entry(key).claims:
+                self._let_go(key)
+            elif key not in self.back:
                 self._look(step, key)
+        self._ask_once_more()
         for key in sorted(self.group):
             self._write(key)
 
     def woken(self, moved: set[Key]) -> frozenset[Key]:
         """Who waits for something that moved and has not come into force."""
-        tokens: set[Token] = set()
-        for key in moved:
-            old, new = self.before.get(key), self.now.get(key)
-            tokens |= {key} if old != new else set()
-            for document in (old, _document(self.books.entry(key).wanted)):
-                tokens |= _given_up(document, new)
-        tokens |= {GATEWAYS} if any(key.kind == "Gateway" for key in moved) else set()
-        waiting = {
-            key for token in tokens for key in self.books.waiters.get(token, ()) if key not in moved or token != key
+        woken = {
+            other
+            for key in moved
+            for token in self._stirred(key)
+            for other in self.books.waiters.get(token, ())
+            if other != key
         }
-        return frozenset(key for key in waiting if key not in self.group or self._unsettled(key))
+        return frozenset(key for key in woken if key not in self.group or self._unsettled(key))
+
+    def _stirred(self, key: Key) -> set[Token]:
+        """What others may wait for that came, went, or was hoped for in vain with this document."""
+        old, new, hoped = self.before.get(key), self.now.get(key), _document(self.books.entry(key).wanted)
+        tokens = _given_up(old, new) | _given_up(hoped, new)
+        if old != new:
+            tokens |= {key, GATEWAYS} if key.kind == "Gateway" else {key}
+        return tokens
 
     def _unsettled(self, key: Key) -> bool:
         entry = self.books.entry(key)
@@ -150,61 +160,85 @@ class _Round:
         elif isinstance(some, Route) and _policies(old) != _policies(new):
             yield from self._of_kind("Tenant")
 
-    def _of_kind(self, *kinds: str) -> list[Key]:
-        return [key for key in self.books.entries if key.kind in kinds]
+    def _of_kind(self, *kinds: str) -> Iterator[Key]:
+        if not self.kinds:
+            for key in self.books.entries:
+                self.kinds.setdefault(key.kind, []).append(key)
+        for kind in kinds:
+            yield from self.kinds.get(kind, ())
 
     def _put(self, key: Key, given: Given | None) -> None:
         self.now = self.now.changed(key, _document(given))
         self.books = self.books.serve(key, given)
 
     def _ask(self, key: Key, step: int = _BESIDE) -> None:
-        if key in self.group and key not in self.back and (step, key) not in self.queued:
+        if key in self.group and (step, key) not in self.queued:
             self.queued.add((step, key))
-            heappush(self.queue, (step, _RANK[key.kind], key))
+            rank = _RANK[key.kind] if self.books.entry(key).claims else -1  # first who stays, then who may rely on it
+            heappush(self.queue, (step, rank, key))
 
     def _look(self, step: int, key: Key) -> None:
-        entry = self.books.entry(key)
-        found: tuple[Finding, ...] = ()
-        if not entry.claims:
-            found = self._still_used(key) if step == _BESIDE else ()
-        elif entry.claims[0].given is not None:
-            document = entry.claims[0].given.document
-            self.checked += step == _BESIDE
-            found = check(document, self) if step == _BESIDE else contested(document, self)
-            if step == _BESIDE and exclusive(document):
-                self._ask(key, _CONTESTED)
+        given = self.books.entry(key).claims[0].given
+        if given is None:
+            return
+        self.checked += step == _BESIDE
+        found = check(given.document, self) if step == _BESIDE else contested(given.document, self)
+        if step == _BESIDE and exclusive(given.document):
+            self._ask(key, _CONTESTED)
         self.findings.setdefault(key, {})[step] = found
         if any(finding.severity == "error" for finding in found):
             self._go_back(key)
 
-    def _still_used(self, key: Key) -> tuple[Finding, ...]:
-        users = sorted(self.books.users.get(key, ()))
-        if not users or self.last[key] is None:
-            return ()
-        more = f" and {len(users) - 1} more" if len(users) > 1 else ""
-        message = (
-            f"the document was removed and {users[0]}{more} still refers to it; it stays in force until nobody does"
-        )
-        return (Finding(Fault("GC211", (), message, f"change {users[0]} first, or put the document back"), (key,)),)
+    def _let_go(self, key: Key) -> None:
+        """A document nobody gives any more stays while one that is in force, or may come into force, refers to it."""
+        users, last = self.books.users.get(key), self.last[key]
+        self.findings[key] = {}
+        if users and last:
+            one = min(users)
+            message = f"the document was removed and {one} still refers to it; it stays in force until nobody does"
+            fault = Fault("GC211", (), message, f"change {one} first, or put the document back")
+            self.findings[key] = {_BESIDE: (Finding(fault, (key,)),)}
+            self._go_back(key)
+        elif key in self.back:
+            self.back.discard(key)
+            self._put(key, None)
+
+    def _ask_once_more(self) -> None:
+        """What is wrong with those that went back, now that the rest is known. If nothing is, they may try again."""
+        after = _Round(self.now, self.books)
+        for key in sorted(self.back):
+            claims = self.books.entry(key).claims
+            if claims and claims[0].given:
+                self.checked += 1
+                found = (*check(claims[0].given.document, after), *contested(claims[0].given.document, after))
+                self.findings[key] = {_BESIDE: found}
+                if not any(finding.severity == "error" for finding in found):
+                    self.retry.add(key)
 
     def _go_back(self, key: Key) -> None:
-        self.back.add(key)
         hoped, last = self.now.get(key), self.last[key]
         if hoped == _document(last):
-            return
+            return  # it was in force and stays so
+        self.back.add(key)
         self._put(key, last)
-        hurt = (
-            set(self.books.users.get(key, ()))
-            | targets(_document(last))
-            | set(self._dependents(key, hoped, _document(last)))
-        )
-        if _crosses(hoped) or _crosses(_document(last)):
-            hurt |= set(self._of_kind("Gateway", "Service"))
-        for other in hurt:
+        for other in self._hurt(key, hoped, _document(last)):
             self._ask(other)
         for token in exclusive(last.document) if last else ():
             for other in self.holders(token):
                 self._ask(other, _CONTESTED)
+
+    def _hurt(self, key: Key, hoped: Document | None, last: Document | None) -> Iterator[Key]:
+        """Whose verdict rested on the hope for this document."""
+        yield from self.books.users.get(key, ())
+        yield from targets(last)
+        yield from targets(hoped)
+        yield from self._dependents(key, hoped, last)
+        local = isinstance(last, Service) and local_endpoint(last) is not None
+        for name, gateway in self.now.gateways.items():
+            if local or key in watched(gateway):
+                yield Key("Gateway", name)
+        if key.kind == "Gateway":
+            yield from self._of_kind("Service")
 
     def _write(self, key: Key) -> None:
         entry = self.books.entry(key)
@@ -213,6 +247,7 @@ class _Round:
         problems: list[Problem] = list(entry.own_problems(key))
         problems += [given.problem(finding.fault, finding.severity) for finding in found] if given else []
         waits: set[Token] = {token for finding in found for token in finding.waits}
+        waits |= watched(given.document) if given else set()
         if given and any(finding.severity == "error" for finding in found):
             waits |= {GATEWAYS, *targets(given.document), *exclusive(given.document)}
         self.books = self.books.settle(key, tuple(problems), frozenset(waits))
@@ -232,8 +267,3 @@ def _given_up(old: Document | None, new: Document | None) -> set[Token]:
 
 def _policies(document: Document | None) -> object:
     return getattr(document, "policies", Map())
-
-
-def _crosses(document: Document | None) -> bool:
-    """Whether gateways and services must look at each other: the rule on local endpoints goes both ways."""
-    return isinstance(document, Gateway) or (isinstance(document, Service) and local_endpoint(document) is not None)

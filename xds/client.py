@@ -51,7 +51,7 @@ class Backoff:
 
     def delay(self, failures: int, draw: float) -> float:
         """The pause after so many failures in a row (0: a good stream ended); `draw` is from [0, 1)."""
-        return draw * min(self.most, self.first * 2 ** min(failures, 60))
+        return draw * min(self.most, self.first * 2.0 ** min(failures, 60))
 
 
 BACKOFF = Backoff()
@@ -103,7 +103,7 @@ class Client:
         self._bell.set()
 
     def stop(self) -> None:
-        """Let `run` end: an `apply` under way is finished and its verdict is sent. To end it at once, cancel its task."""
+        """Let `run` end: an `apply` under way is finished and its verdict sent. To end it at once, cancel its task."""
         self._leaving.set()
         self._bell.set()
         self._shorten()
@@ -174,11 +174,11 @@ class Client:
             self._applying = False
 
     async def _write_all(self, call: Any) -> None:
-        """Send what there is to say. It never fails: why the stream is over is for the reader to find and say, which may
-        be in the middle of an `apply` that must not be disturbed by it.
+        """Send what there is to say. It never fails: why the stream is over is for the reader to find and say, and the
+        reader may be in the middle of an `apply` that must not be disturbed by it.
         """
         try:
-            while self._applying or not self._leaving.is_set():
+            while self._bell.is_set() or self._applying or not self._leaving.is_set():
                 await self._bell.wait()
                 self._bell.clear()
                 for request in self.holdings.requests():

@@ -8,6 +8,7 @@ cannot clash.
 """
 
 import importlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
@@ -98,8 +99,9 @@ def pool(roots: Iterable[str]) -> descriptor_pool.DescriptorPool:
 def _reached(roots: Iterable[str]) -> Schema:
     schema: dict[str, tuple[Column, ...]] = {}
     pending = list(roots)
-    for name in pending:
-        importlib.import_module("envoy_data_plane." + ".".join(part for part in name.split(".") if part.islower()))
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of its own use of pydantic
+        for name in pending:
+            importlib.import_module("envoy_data_plane." + ".".join(part for part in name.split(".") if part.islower()))
     while pending:
         name = pending.pop()
         if name in schema:

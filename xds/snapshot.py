@@ -16,6 +16,8 @@ from protos import discovery_pb2
 from xds.kinds import KINDS
 
 VERSION_BITS = 128
+SHARED = 64 * 1024  # bytes: bigger responses are worth keeping whole, since many streams send the very same first ones
+ENVELOPES = 4
 MEMO = 64  # batches a snapshot remembers: streams in the same position share them, odd ones do not fill memory
 RESOURCES_TAG = b"\x12"  # field 2, length-delimited: `resources` of both responses, and `resource` of a delta Resource
 
@@ -82,7 +84,7 @@ class Batch:
     """Resources that travel together, and the wire bytes made of them: assembled once however many streams send it."""
 
     resources: tuple[Resource, ...]
-    bodies: dict[str, bytes] = field(default_factory=dict)
+    bodies: dict[str | tuple[str, bytes], bytes] = field(default_factory=dict)
 
     def delta(self) -> bytes:
         """The `resources` fields of a DeltaDiscoveryResponse."""
@@ -96,6 +98,16 @@ class Batch:
         if "sotw" not in self.bodies:
             self.bodies["sotw"] = b"".join(r.block[r.split :] for r in self.resources)
         return self.bodies["sotw"]
+
+    def whole(self, variant: str, envelope: bytes) -> bytes:
+        """A response: the envelope, then the resources of a `variant`. Big ones with equal envelopes share one copy."""
+        body = self.delta() if variant == "delta" else self.sotw()
+        key = (variant, envelope)
+        if len(body) < SHARED or (key not in self.bodies and len(self.bodies) > ENVELOPES):
+            return envelope + body
+        if key not in self.bodies:
+            self.bodies[key] = envelope + body
+        return self.bodies[key]
 
 
 class ChangeLog:

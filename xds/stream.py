@@ -153,10 +153,11 @@ class Stream:
         self._blocked = {key: at for key, at in self._blocked.items() if key[1] in self.interests[key[0]].wanted}
         for interest in self.interests.values():
             while interest.started and interest.sent is None and interest.pending:
+                trial = bool(interest.trials)
                 answer = self._answer(interest, now)
                 if answer is not None:
                     yield answer
-                elif not interest.trials:
+                elif not trial:
                     break
 
     def deadline(self) -> float | None:

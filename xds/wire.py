@@ -67,7 +67,7 @@ def sotw_response(answer: Answer, control_plane: str) -> bytes:
         nonce=answer.nonce,
         control_plane=discovery_pb2.ControlPlane(identifier=control_plane),
     )
-    return envelope.SerializeToString() + answer.batch.sotw()
+    return answer.batch.whole("sotw", envelope.SerializeToString())
 
 
 def delta_response(answer: Answer, control_plane: str) -> bytes:
@@ -79,7 +79,7 @@ def delta_response(answer: Answer, control_plane: str) -> bytes:
         removed_resources=answer.removed,
         control_plane=discovery_pb2.ControlPlane(identifier=control_plane),
     )
-    return envelope.SerializeToString() + answer.batch.delta()
+    return answer.batch.whole("delta", envelope.SerializeToString())
 
 
 def size(answer: Answer, *, delta: bool) -> int:

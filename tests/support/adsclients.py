@@ -65,8 +65,9 @@ class Raw:
     async def ack(self, response: Any, **fields: Any) -> None:
         """Accept it, the names of a SotW subscription repeated as Envoy repeats them."""
         if not self.delta:
-            self.versions[response.type_url] = response.version_info
-            fields = {"version_info": response.version_info, "resource_names": self.names.get(response.type_url, []), **fields}
+            version, names = response.version_info, self.names.get(response.type_url, [])
+            self.versions[response.type_url] = version
+            fields = {"version_info": version, "resource_names": names, **fields}
         await self.ask(response.type_url, response_nonce=response.nonce, **fields)
 
     async def nack(self, response: Any, why: str = "no") -> None:

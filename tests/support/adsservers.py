@@ -1,7 +1,7 @@
 """A real `AdsServer` with a real `Hub` for a test, and snapshots made by hand: no documents, no translation.
 
-    async with adsservers.serving(snapshot) as served:
-        await served.publish(CDS={"a": b"new", "b": None})
+async with adsservers.serving(snapshot) as served:
+    await served.publish(CDS={"a": b"new", "b": None})
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +21,7 @@ Contents = Mapping[str, bytes | None]
 
 def changed(snapshot: Snapshot, **kinds: Contents) -> Snapshot:
     """The snapshot after these changes: kind -> name -> body, None = removed."""
-    return snapshot.next({kind: {name: _made(kind, name, body) for name, body in names.items()} for kind, names in kinds.items()})
+    return snapshot.next({kind: _made(kind, names) for kind, names in kinds.items()})
 
 
 def snapshot(**kinds: Contents) -> Snapshot:
@@ -29,8 +29,8 @@ def snapshot(**kinds: Contents) -> Snapshot:
     return changed(Snapshot.empty(GATEWAY), **kinds)
 
 
-def _made(kind: str, name: str, body: bytes | None) -> Resource | None:
-    return None if body is None else resource(kind, name, body)
+def _made(kind: str, names: Contents) -> dict[str, Resource | None]:
+    return {name: None if body is None else resource(kind, name, body) for name, body in names.items()}
 
 
 @dataclass
@@ -60,8 +60,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(*snapshots: Snapshot, port: int = 0, unread: float = UNREAD, grace: float = 5.0) -> AsyncIterator[Served]:
-    """Start a server on a free port (or on `port`, to come back) and stop it at the end. No snapshot: it is not ready."""
+async def serving(
+    *snapshots: Snapshot, port: int = 0, unread: float = UNREAD, grace: float = 5.0
+) -> AsyncIterator[Served]:
+    """A server on a free port (or on `port`, to come back), stopped at the end. Without snapshots it is not ready."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     hub = Hub(metrics, wall=lambda: 0.0)

@@ -5,13 +5,14 @@ directory is missing.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
+from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from gatecast.plane import Applied, Plane
@@ -19,6 +20,7 @@ from tenants.catalog import Changes
 from tenants.documents import Key
 from tenants.reading import read
 from xds.bootstrap import bootstrap
+from xds.builder import Builder
 from xds.hub import Hub
 from xds.metrics import Metrics
 from xds.server import AdsServer
@@ -59,14 +61,18 @@ class Served:
 
 
 @asynccontextmanager
-async def plane(text: str, *, port: int = 0) -> AsyncIterator[Served]:
-    """Serve the documents of `text`; the port is free unless given."""
+async def plane(
+    text: str, *, port: int = 0, encode: Callable[[Message], bytes] | None = None
+) -> AsyncIterator[Served]:
+    """Serve the documents of `text`; the port is free unless given. `encode`: in place of `messages.encode`."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     hub = Hub(metrics, wall=time.time)
     server = AdsServer(hub, metrics, identifier="test")
     bound = await server.start(f"127.0.0.1:{port}")
     served = Served(Plane(hub), server, registry, bound)
+    if encode is not None:
+        served.plane.builder = Builder(encode)
     try:
         await served.apply(text)
         await server.serving()

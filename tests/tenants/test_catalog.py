@@ -231,8 +231,12 @@ print([str(problem) for problem in made.problems], [view(made, made.gateways["ed
 
 def test_every_process_comes_to_the_same_whatever_its_hash_seed() -> None:
     texts = [
-        tenant("beta", "a.b", "x.y") + tenant("acme", "a.b", "x.y") + tenant("z", more="routes: {a: {}, b: {}, c: {}}\n"),
-        tenant("p", more="policies: {headers: {request: {set: {x-b: '1', x-a: '2', x-c: '3'}}}, retry: {attempts: 1}}\n"),
+        tenant("beta", "a.b", "x.y")
+        + tenant("acme", "a.b", "x.y")
+        + tenant("z", more="routes: {a: {}, b: {}, c: {}}\n"),
+        tenant(
+            "p", more="policies: {headers: {request: {set: {x-b: '1', x-a: '2', x-c: '3'}}}, retry: {attempts: 1}}\n"
+        ),
     ]
     said = {
         subprocess.run(

@@ -37,7 +37,11 @@ def test_policies_merge_from_gateway_to_the_tenants_own_route() -> None:
     made = catalog(LAYERS)
     assert made.problems == ()
     whole, (route,) = seen(made).policies, seen(made).routes
-    assert whole.rate_limit and (whole.rate_limit.requests, whole.rate_limit.per, whole.rate_limit.burst) == (9, "second", 7)
+    assert whole.rate_limit and (whole.rate_limit.requests, whole.rate_limit.per, whole.rate_limit.burst) == (
+        9,
+        "second",
+        7,
+    )
     assert whole.timeout and whole.timeout.request is None
     limit, timeout = route.policies.rate_limit, route.policies.timeout
     assert limit and (limit.requests, limit.per, limit.burst) == (9, "minute", 7)
@@ -101,9 +105,12 @@ MATCHES = [
 def test_routes_go_from_most_to_least_specific_whatever_their_ids(seed: int) -> None:
     names = [f"r{(index * 7 + seed) % len(MATCHES):02}" for index in range(len(MATCHES))]
     routes = "".join(
-        f"---\nkind: Route\nid: {name}\nmatch: {match}\nservice: orders\n" for name, match in zip(names, MATCHES, strict=True)
+        f"---\nkind: Route\nid: {name}\nmatch: {match}\nservice: orders\n"
+        for name, match in zip(names, MATCHES, strict=True)
     )
-    made = catalog(BASE.replace("match: {prefix: /api/orders}", "match: {path: /zzzzzzzzzzzzzzzzzzzzzzzz}") + routes, TENANT)
+    made = catalog(
+        BASE.replace("match: {prefix: /api/orders}", "match: {path: /zzzzzzzzzzzzzzzzzzzzzzzz}") + routes, TENANT
+    )
     assert made.problems == ()
     assert [one.route.id for one in seen(made).routes][1:] == names
 

@@ -128,7 +128,10 @@ ALONE: dict[str, tuple[str, Expected]] = {
         "kind: Tenant\nid: a\npolicies: {cors: {origins: ['regex:a(?!b)']}}\n",
         [("GC116", "policies.cors.origins[0]", 3)],
     ),
-    "method": ("kind: Route\nid: r\nmatch: {path: /a, methods: [get]}\nservice: s\n", [("GC117", "match.methods[0]", 3)]),
+    "method": (
+        "kind: Route\nid: r\nmatch: {path: /a, methods: [get]}\nservice: s\n",
+        [("GC117", "match.methods[0]", 3)],
+    ),
     "weights": (
         "kind: Route\nid: r\nmatch: {path: /a}\nsplit: [{service: a, weight: 90}, {service: b, weight: 20}]\n",
         [("GC118", "split", 4)],
@@ -241,9 +244,15 @@ BESIDE: dict[str, tuple[str, Expected]] = {
         "kind: Tenant\nid: t\nroutes:\n  orders:\n    policies: {jwt: null}\n",
         [("GC209", "routes.orders.policies.jwt", 11)],
     ),
-    "loopback": ("kind: Service\nid: s\nendpoints:\n  - 10.0.0.1:80\n  - 127.0.0.2:80\n", [("GC210", "endpoints[1]", 5)]),
+    "loopback": (
+        "kind: Service\nid: s\nendpoints:\n  - 10.0.0.1:80\n  - 127.0.0.2:80\n",
+        [("GC210", "endpoints[1]", 5)],
+    ),
     "link-local": ("kind: Service\nid: s\nendpoints: ['169.254.169.254:80']\n", [("GC210", "endpoints[0]", 3)]),
-    "loopback in IPv6": ("kind: Service\nid: s\nendpoints: ['[::ffff:127.0.0.1]:80']\n", [("GC210", "endpoints[0]", 3)]),
+    "loopback in IPv6": (
+        "kind: Service\nid: s\nendpoints: ['[::ffff:127.0.0.1]:80']\n",
+        [("GC210", "endpoints[0]", 3)],
+    ),
     "localhost": ("kind: Service\nid: s\ndns: 'localhost:80'\n", [("GC210", "dns", 3)]),
     "the same document twice": ("kind: Organisation\nid: foods\n", [("GC212", "id", 2)]),
     "no hosts behind a host gateway": (

@@ -145,7 +145,9 @@ def test_a_file_without_documents_is_complete_and_empty(text: str) -> None:
     assert (reading.documents, reading.problems, reading.complete) == ((), (), True)
 
 
-@pytest.mark.parametrize("word", ["on", "off", "yes", "no", "y", "n", "On", "TRUE", "0x10", "1_000", "12:30:45", "2026-11-20"])
+@pytest.mark.parametrize(
+    "word", ["on", "off", "yes", "no", "y", "n", "On", "TRUE", "0x10", "1_000", "12:30:45", "2026-11-20"]
+)
 def test_words_that_old_yaml_takes_for_other_things_are_text(word: str) -> None:
     given = one(f"kind: Tenant\nid: a\npolicies: {{maintenance: {{message: {word}}}}}\n")
     assert isinstance(given.document, Tenant)

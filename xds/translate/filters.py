@@ -162,3 +162,17 @@ def config_of(policy: str, value: Any) -> Message:
     if value is None or config is None:
         return messages.pack(FilterConfig(disabled=True))
     return messages.pack(config(value))
+
+
+@lru_cache(maxsize=4096)
+def edits_of(policy: str, value: Any) -> Edits:
+    """The header changes of a policy."""
+    edit = ROWS[policy].edits
+    return edit(value) if edit else Edits()
+
+
+@lru_cache(maxsize=4096)
+def action_of(policy: str, value: Any) -> Mapping[str, Any]:
+    """The fields of a route's action that come from a policy."""
+    action = ROWS[policy].action
+    return action(value) if action else {}

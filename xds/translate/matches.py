@@ -1,6 +1,7 @@
 """Which requests a route takes, in Envoy's words. Called by `routes` and `answers`."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -63,6 +64,12 @@ def path(match: Match) -> Mapping[str, Any]:
         return {"safe_regex": RegexMatcher(regex=match.regex)}
     prefix = match.prefix or "/"
     return {"prefix": prefix} if prefix.endswith("/") else {"path_separated_prefix": prefix}
+
+
+@lru_cache(maxsize=4096)
+def taken(match: Match) -> Message:
+    """The route's match."""
+    return takes(match)
 
 
 def takes(match: Match, *more: Message) -> Message:

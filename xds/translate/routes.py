@@ -4,8 +4,9 @@ Each tenant has a table of its own, so a change of one costs Envoy one small tab
 Routes that come to the same for many tenants are built once (`_entries`).
 """
 
+from collections.abc import Container, Mapping
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any
 
@@ -19,8 +20,8 @@ from xds.translate import answers
 from xds.translate.actions import Targets, rewrite, to
 from xds.translate.built import Built, ClusterSpec
 from xds.translate.edits import Edits
-from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, ROWS, config_of
-from xds.translate.matches import everything, preflights, takes
+from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, RBAC, ROWS, action_of, config_of, edits_of
+from xds.translate.matches import everything, preflights, taken
 from xds.translate.selectors import HOST_HEADER
 from xds.translate.support import unenforced
 from xds.translate.uses import Specs, specs_of
@@ -29,21 +30,25 @@ _ROUTE = "envoy.config.route.v3."
 Route = messages.message(_ROUTE + "Route")
 RouteAction = messages.message(_ROUTE + "RouteAction")
 RouteConfiguration = messages.message(_ROUTE + "RouteConfiguration")
-VirtualHost = messages.message(_ROUTE + "VirtualHost")
 ScopedRouteConfiguration = messages.message(_ROUTE + "ScopedRouteConfiguration")
 ScopeKey = messages.message(_ROUTE + "ScopedRouteConfiguration.Key")
 ScopeFragment = messages.message(_ROUTE + "ScopedRouteConfiguration.Key.Fragment")
 UInt32Value = messages.message("google.protobuf.UInt32Value")
 
-BODY_BYTES = 16_384
-"""The longest answer a route may give; the longest our documents can ask for is below it."""
+# The longest answer a route may give; Envoy's 4 KiB is less than documents can ask for.
+_BODY_BYTES = UInt32Value(value=16_384)
 
-_NAMES = tuple(name for name, row in ROWS.items() if row.elsewhere != "clusters")
-_values = attrgetter(*_NAMES)
-_FILTERED = frozenset(row.policy for row in BY_FILTER)
+_FILTERED = tuple(row.policy for row in BY_FILTER)
+_PLAIN = tuple(name for name, row in ROWS.items() if not row.filter and row.elsewhere != "clusters")
+_NAMES = _FILTERED + _PLAIN
+_filtered = attrgetter(*_FILTERED)
+_plain = attrgetter(*_PLAIN)
 _AS_TENANT = object()
 _OFF = object()
 """What a route says about a policy in place of a value: what the tenant's whole table says; or, against it, none."""
+
+Said = Mapping[str, Any]
+"""What a route says, by policy."""
 
 
 def tenant(view: TenantView) -> tuple[tuple[Built, ...], frozenset[ClusterSpec]]:
@@ -53,10 +58,10 @@ def tenant(view: TenantView) -> tuple[tuple[Built, ...], frozenset[ClusterSpec]]
     if not keys:
         return (), frozenset()
     specs = specs_of(view)
-    table = _table(view, specs)
-    used = frozenset(spec.name for one in specs for spec, _weight in one)
+    needed = frozenset(spec for one in specs for spec, _weight in one)
+    used = frozenset(spec.name for spec in needed)
     scopes = tuple(Built("SRDS", key, _scope(key, name), frozenset({name}), owner=name) for key in keys)
-    return (*scopes, Built("RDS", name, table, used, owner=name)), frozenset(spec for one in specs for spec, _ in one)
+    return (*scopes, Built("RDS", name, _table(view, specs), used, owner=name)), needed
 
 
 def _scope(key: str, table: str) -> Message:
@@ -66,110 +71,106 @@ def _scope(key: str, table: str) -> Message:
 
 
 def _table(view: TenantView, specs: Specs) -> Message:
-    routes = [answers.suspended(view.tenant.id)] if view.tenant.status == "suspended" else _routes(view, specs)
-    configs = {} if view.tenant.status == "suspended" else _shared(view.policies)
-    everywhere = VirtualHost(name=view.tenant.id, domains=["*"], routes=routes, typed_per_filter_config=configs)
-    return RouteConfiguration(
+    suspended = view.tenant.status == "suspended"
+    table: Any = RouteConfiguration(
         name=view.tenant.id,
-        virtual_hosts=[everywhere],
         request_headers_to_remove=[HOST_HEADER] if view.gateway.tenant.source == "host" else [],
-        max_direct_response_body_size_bytes=UInt32Value(value=BODY_BYTES),
+        max_direct_response_body_size_bytes=_BODY_BYTES,
     )
+    # Built in place: a message that is handed to a constructor is copied with all that is in it.
+    table.virtual_hosts.add(
+        name=view.tenant.id,
+        domains=["*"],
+        routes=[answers.suspended(view.tenant.id)] if suspended else _routes(view, specs),
+        typed_per_filter_config={} if suspended else _shared(view.policies),
+    )
+    return table  # type: ignore[no-any-return]
 
 
 def _shared(policies: Policies) -> dict[str, Message]:
     """What the whole table has: one rate limit for all routes of the tenant is one bucket."""
-    said = ((row, getattr(policies, row.policy)) for row in BY_FILTER)
+    said = zip(BY_FILTER, _filtered(policies), strict=True)
     return {row.filter: config_of(row.policy, value) for row, value in said if value is not None}
 
 
 def _routes(view: TenantView, specs: Specs) -> list[Message]:
-    theirs = dict(zip(_NAMES, _values(view.policies), strict=True))
+    theirs = _filtered(view.policies)
     selector = view.gateway.tenant
     routes = [answers.wrong_tenant(selector.name or "", view.tenant.id)] if selector.source == "header" else []
     for route, one in zip(view.routes, specs, strict=True):
         override = view.tenant.routes.get(route.route.id)
-        apart = frozenset(override.policies) if override else frozenset()
-        mine = zip(_NAMES, _values(route.policies), strict=True)
-        said = tuple(
-            _beside(theirs[name], value, name in apart) if name in _FILTERED else value for name, value in mine
-        )
-        routes.extend(_entries(route.route, tuple((spec.name, weight) for spec, weight in one), said))
+        apart = override.policies if override else ()
+        filtered = map(_beside, _FILTERED, theirs, _filtered(route.policies), repeat(apart))
+        targets = tuple((spec.name, weight) for spec, weight in one)
+        routes.extend(_entries(route.route, targets, (*filtered, *_plain(route.policies))))
     return [*routes, _last(view.policies)]
 
 
-def _beside(theirs: Any, value: Any, apart: bool) -> Any:
+def _beside(name: str, theirs: Any, value: Any, apart: Container[str]) -> Any:
     """A route's value beside its tenant's. What an override names (`apart`) is the route's own: a bucket of its own."""
     if value is None:
         return None if theirs is None else _OFF
-    return _AS_TENANT if not apart and (value is theirs or value == theirs) else value
+    return _AS_TENANT if name not in apart and (value is theirs or value == theirs) else value
 
 
 @lru_cache(maxsize=16384)
-def _entries(document: RouteDocument, targets: Targets, said: tuple[Any, ...]) -> tuple[Message, ...]:
+def _entries(document: RouteDocument, targets: Targets, values: tuple[Any, ...]) -> tuple[Message, ...]:
     """A route with what stands ahead of it."""
-    policies = dict(zip(_NAMES, said, strict=True))
-    configs = _configs(policies)
-    edits = _edits(policies)
-    open_to = {name: config for name, config in configs.items() if name == ROWS["access"].filter}
-    if missing := unenforced(policies):
-        return (answers.closed(document.id, takes(document.match), missing, edits),)
-    if policies["maintenance"] is not None:
-        match = takes(document.match)
-        return (answers.maintenance(document.id, match, policies["maintenance"], open_to, edits),)
-    action = RouteAction(**to(targets), **rewrite(document.rewrite, document.match), **_fields(policies))
-    real = Route(
-        name=document.id, match=takes(document.match), route=action, typed_per_filter_config=configs, **edits._asdict()
-    )
-    required = policies["required_headers"] or ()
+    said = dict(zip(_NAMES, values, strict=True))
+    configs, edits, match = _configs(said), _edits(said), taken(document.match)
+    answered = {RBAC: configs[RBAC]} if RBAC in configs else {}
+    if missing := unenforced(said):
+        return (answers.closed(document.id, match, missing, edits),)
+    if said["maintenance"] is not None:
+        return (answers.maintenance(document.id, match, said["maintenance"], answered, edits),)
+    action = RouteAction(**to(targets), **rewrite(document.rewrite, document.match), **_fields(said))
     return (
-        *_preflights(document, policies, action, configs),
-        *answers.refusals(document.id, document.match, required, open_to, edits),
-        real,
+        *_preflights(document, said, action, configs),
+        *answers.refusals(document.id, document.match, said["required_headers"] or (), answered, edits),
+        Route(name=document.id, match=match, route=action, typed_per_filter_config=configs, **edits._asdict()),
     )
 
 
-def _preflights(
-    document: RouteDocument, policies: dict[str, Any], action: Message, configs: dict[str, Message]
-) -> list[Message]:
+def _preflights(document: RouteDocument, said: Said, action: Message, configs: Mapping[str, Message]) -> list[Message]:
     """A route for preflights alone, where the real one would not take them, or a refusal would.
 
     Envoy's CORS filter answers them before they are sent anywhere, but works on routes that send somewhere only.
     """
     match = document.match
-    if policies["cors"] in (None, _OFF) or not (match.methods or match.headers or policies["required_headers"]):
+    if said["cors"] in (None, _OFF) or not (match.methods or match.headers or said["required_headers"]):
         return []
-    own = {CORS: configs[CORS]} if CORS in configs else None
+    own = {CORS: configs[CORS]} if CORS in configs else {}
     return [Route(name=document.id, match=preflights(match), route=action, typed_per_filter_config=own)]
 
 
-def _configs(policies: dict[str, Any]) -> dict[str, Message]:
-    said = ((row, policies[row.policy]) for row in BY_FILTER)
+def _configs(said: Said) -> dict[str, Message]:
+    """The configurations a route does not share with its tenant's table."""
+    values = ((row, said[row.policy]) for row in BY_FILTER)
     return {
         row.filter: config_of(row.policy, None if value is _OFF else value)
-        for row, value in said
+        for row, value in values
         if value is not None and value is not _AS_TENANT
     }
 
 
-def _edits(policies: dict[str, Any]) -> Edits:
+def _edits(said: Said) -> Edits:
     """The header changes of all policies in force; `cors` needs no value for its own."""
-    said = ((row, policies[row.policy]) for row in BY_EDITS)
-    found = [row.edits(value) for row, value in said if row.edits and value is not None and value is not _OFF]
+    values = ((row.policy, said[row.policy]) for row in BY_EDITS)
+    found = [edits_of(name, value) for name, value in values if value is not None and value is not _OFF]
     return Edits(*(tuple(chain.from_iterable(part)) for part in zip(*found, strict=True))) if found else Edits()
 
 
-def _fields(policies: dict[str, Any]) -> dict[str, Any]:
+def _fields(said: Said) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for row in BY_ACTION:
-        if row.action and policies[row.policy] is not None:
-            fields |= row.action(policies[row.policy])
+        if said[row.policy] is not None:
+            fields |= action_of(row.policy, said[row.policy])
     return fields
 
 
 @lru_cache(maxsize=4096)
 def _last(policies: Policies) -> Message:
-    said = dict(zip(_NAMES, _values(policies), strict=True))
+    said = dict(zip(_NAMES, (*_filtered(policies), *_plain(policies)), strict=True))
     if policies.maintenance is not None:
         return answers.maintenance("maintenance", everything(), policies.maintenance, {}, _edits(said))
     return answers.not_found(_edits(said))

@@ -125,7 +125,7 @@ def test_a_document_without_a_name_keeps_the_rest_of_its_file_in_force() -> None
     talk.say(a=doc("one") + b"---\nkind: Organisation\nid: NOT AN ID\n")
 
     assert talk.names == "one two", "two may be the one whose id was spoilt"
-    assert talk.problems == [("a.yaml", 5, "GC004")]
+    assert talk.problems == [("a.yaml", 4, "GC004")]
 
 
 def test_a_document_taken_out_of_a_file_is_dropped() -> None:
@@ -174,7 +174,7 @@ def test_a_name_twice_in_one_file_is_a_problem_that_names_both_places() -> None:
     talk = Talk(a=doc("one", "one"))
 
     (problem,) = talk.catalog.problems
-    assert (problem.code, problem.line) == ("GC212", 4)
+    assert (problem.code, problem.line) == ("GC212", 5)
     assert "a.yaml:1" in problem.message
 
 

@@ -1,0 +1,93 @@
+"""How the HTTP API answers: one body for every error, an id and a time on every answer. Put around the app by
+`gatecast.api`.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gatecast.views import Failure, Fault
+
+ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+CODES = {404: "not_found", 405: "method_not_allowed", 409: "conflict", 422: "invalid_parameter", 503: "unavailable"}
+
+log = structlog.get_logger("gatecast.api")
+
+
+def answer(body: BaseModel, status: int = 200) -> Response:
+    """The model as JSON; pydantic writes it, nothing validates it again."""
+    return Response(body.model_dump_json(), status, media_type="application/json")
+
+
+def failure(status: int, message: str, code: str = "", details: tuple[dict[str, Any], ...] = ()) -> Response:
+    """An error in the one form there is."""
+    fault = Fault(code=code or CODES.get(status, "error"), message=message, details=details)
+    return answer(Failure(error=fault), status)
+
+
+async def refused(_request: Request, error: Exception) -> Response:
+    """Answer for what a handler, or the router, refused."""
+    assert isinstance(error, HTTPException)
+    plain = error.detail == HTTPStatus(error.status_code).phrase
+    message = {404: "there is no such path", 405: "this path is read-only"}.get(error.status_code) if plain else None
+    response = failure(error.status_code, message or error.detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def invalid(_request: Request, error: Exception) -> Response:
+    """Answer for parameters that do not fit."""
+    assert isinstance(error, RequestValidationError)
+    details = tuple({"path": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors())
+    return failure(422, f"{details[0]['path']}: {details[0]['message']}", details=details)
+
+
+def install(app: FastAPI) -> None:
+    """Give every error of the app its body."""
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+
+
+class Envelope:
+    """Around the app: `X-Request-ID` (the caller's, else made) and `X-Process-Time` (seconds) on every answer.
+
+    A defect in a handler is logged and answered with 500; it never leaves the server without an answer.
+    """
+
+    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.app = app
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        began, started = self._clock(), False
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if ID.fullmatch(given) else uuid.uuid4().hex
+
+        async def marked(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["x-process-time"] = f"{self._clock() - began:.6f}"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, marked)
+        except Exception:
+            log.exception("request failed", request_id=request_id, path=scope["path"])
+            if not started:
+                await failure(500, "this is a defect of gatecast; its log has more", "internal")(scope, receive, marked)

@@ -1,0 +1,107 @@
+"""The command line: `gatecast COMMAND`. The table names the commands; each is imported only when it is called.
+
+Data goes to stdout, everything else to stderr; errors are told in one place (`main`), never as a stack trace.
+"""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import click
+
+from gatecast.exits import Exit, exit_of
+from tenants.errors import GatecastError
+
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "serve": ("gatecast.commands.serve", "Serve settings to proxies, live."),
+        "check": ("gatecast.commands.check", "Find what is wrong with settings, offline."),
+        "translate": ("gatecast.commands.translate", "Show what a tenant's settings come to, offline."),
+        "bootstrap": ("gatecast.commands.bootstrap", "Print a complete bootstrap for an Envoy."),
+        "demo": ("gatecast.commands.demo", "Watch a real Envoy take a tenant's change."),
+        "status": ("gatecast.commands.status", "Show a running server in one look."),
+        "clients": ("gatecast.commands.clients", "Show connected proxies: state, versions, what they refused."),
+        "completion": ("gatecast.commands.completion", "Print the completion script of a shell."),
+        "version": ("gatecast.commands.version", "Print the version."),
+    }
+)
+DEBUG = "GATECAST_DEBUG"
+
+
+class Lazy(click.Group):
+    """Knows names and help texts without importing a command: `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """A control plane that streams each tenant's settings to Envoy, live in milliseconds.
+
+    Exit codes: 0 fine, 1 error, 2 usage, 3 findings, 4 not found, 5 conflict, 6 access, 7 unreachable, 8 timed out.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = cli.main(given, prog_name="gatecast", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = Exit.USAGE
+    except click.ClickException as error:
+        code = _usage(given, error)
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains at its end
+        code = 141
+    except (GatecastError, TimeoutError) as error:
+        code = _tell(given, str(error), exit_of(error))
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        text = f"{type(error).__name__}: {error}\nThis is a defect of gatecast. {DEBUG}=1 shows where; please report it"
+        code = _tell(given, text, Exit.ERROR)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(given: Sequence[str], error: click.ClickException) -> int:
+    if _wants_json(given):
+        return _tell(given, error.format_message(), Exit(error.exit_code))
+    error.show()
+    return error.exit_code
+
+
+def _tell(given: Sequence[str], message: str, code: Exit) -> int:
+    """The error on stderr; with `-o json` also as the one document that stdout has to be."""
+    click.echo(f"Error: {message}", err=True)
+    if _wants_json(given):
+        print(json.dumps({"error": {"code": code.name.lower(), "message": message, "details": []}}, indent=2))
+    return code
+
+
+def _wants_json(given: Sequence[str]) -> bool:
+    """Said of the raw arguments: the error may be that they could not be understood."""
+    after = dict(zip(given, given[1:], strict=False))
+    joined = {"-ojson", "--output=json", "-o=json"} & set(given)
+    return bool(joined) or "json" in (after.get("-o"), after.get("--output"))
+
+
+if __name__ == "__main__":
+    main()

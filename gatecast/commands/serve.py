@@ -1,0 +1,34 @@
+"""`gatecast serve`: the server process."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("serve")
+@click.option("-f", "--settings", type=click.Path(path_type=Path), help="Directory with the settings documents.")
+@click.option("--config", type=click.Path(path_type=Path), help="YAML file with the same names as keys.")
+@click.option("--xds", metavar="HOST:PORT", help="Where proxies connect (gRPC).  [default: 127.0.0.1:18000]")
+@click.option("--api", metavar="HOST:PORT", help="Where operators connect (HTTP).  [default: 127.0.0.1:18001]")
+@click.option("--allow-empty", is_flag=True, default=None, help="Start without a single good document.")
+@click.option("--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody is asked who he is.")
+@click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="How to log.  [default: auto]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log.  [default: info]")
+@click.option("--drain", type=float, metavar="SECONDS", help="For streams to end at shutdown.  [default: 5]")
+@click.option("--quiet", type=float, metavar="SECONDS", help="Read a change when files were quiet so long.  [default: 0.05]")
+@click.option("--bound", type=float, metavar="SECONDS", help="At the latest after so long.  [default: 0.5]")
+def command(config: Path | None, **flags: Any) -> None:
+    """Serve settings to proxies, live.
+
+    Each option can also be given as GATECAST_NAME or in the file of --config; a flag wins over the environment, the
+    environment over the file. "Server ready" is logged when the first snapshot is published.
+    """
+    from gatecast.config import load
+    from gatecast.serve import run
+    from gatecast.telemetry import set_up_logs
+
+    settings = load(flags, config)
+    set_up_logs(settings.log_format, settings.log_level)
+    asyncio.run(run(settings))

@@ -1,0 +1,26 @@
+"""`gatecast status`: a running server in one look."""
+
+import click
+
+from gatecast import output, remote
+
+
+@click.command("status")
+@remote.server
+@output.option()
+def command(server: str, output: str) -> None:
+    """Show a running server in one look."""
+    from gatecast.output import paint, show
+
+    found = remote.get(server, "/api/v1/status")
+    documents = ", ".join(f"{count} {kind}" for kind, count in found["documents"].items())
+    word = paint("ready", "green") if found["ready"] else paint("not ready", "red")
+    problems = paint(str(found["problems"]), "red" if found["problems"] else "green")
+    rows = (
+        f"gatecast {found['version']} at {server}: {word}, revision {found['revision']}",
+        f"documents  {documents}",
+        f"gateways   {', '.join(found['gateways']) or 'none'}",
+        f"clients    {found['clients']}",
+        f"problems   {problems}",
+    )
+    show(output, found, lambda _wide: "\n".join(rows))

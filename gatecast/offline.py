@@ -1,0 +1,37 @@
+"""Settings of a directory without a server: what `gatecast check` and `gatecast translate` read."""
+
+from contextlib import aclosing
+from pathlib import Path
+
+from tenants.catalog import Catalog, Step
+from tenants.documents import Gateway, Tenant
+from tenants.effective import serves, view
+from tenants.errors import Refused
+from tenants.sources.directory import Limits, changes
+from xds import translate
+from xds.translate import Built
+
+
+async def load(directory: Path) -> Step:
+    """All documents as they are now, with their problems. `Refused` if there is nothing to look at."""
+    limits = Limits(quiet=0.0, bound=0.0)
+    async with aclosing(changes(directory, allow_empty=True, limits=limits)) as source:
+        async for found in source:
+            step = Catalog.empty().apply(found)
+            if step.catalog.revision == 0:
+                raise Refused(f"settings directory {directory}: it holds no documents (*.yaml, *.yml, *.json)")
+            return step
+    raise Refused(f"settings directory {directory}: it could not be read")
+
+
+def resources(catalog: Catalog, gateway: Gateway, tenant: Tenant) -> tuple[Built, ...]:
+    """Everything one tenant comes to on one gateway: its own resources, and the clusters and endpoints they use."""
+    if not serves(gateway, tenant):
+        return ()
+    own, specs = translate.tenant(view(catalog, gateway, tenant))
+    shared: list[Built] = []
+    for spec in sorted(specs, key=lambda spec: spec.name):
+        service = catalog.services[spec.service]
+        shared += [*translate.cluster(service, spec), *translate.endpoints(service)]
+    unique = {(one.kind, one.name): one for one in (*own, *shared)}
+    return tuple(unique.values())

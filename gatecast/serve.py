@@ -1,0 +1,188 @@
+"""THE assembly: a server process from its settings. `gatecast serve` runs it; the demo and tests hold it open.
+
+    directory source -> Plane (catalog, builder) -> Hub -> AdsServer for proxies, HTTP for operators
+
+It listens at once and refuses streams until the first snapshot is published. It ends in this order: the source, then
+readiness and streams, then HTTP.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from gatecast import api
+from gatecast.about import version
+from gatecast.addresses import Address
+from gatecast.config import Settings
+from gatecast.plane import Plane
+from gatecast.telemetry import Telemetry
+from gatecast.web import serving
+from tenants.errors import Problem
+from tenants.sources.directory import Limits, changes
+from xds.hub import Hub
+from xds.metrics import Metrics
+from xds.server import AdsServer
+
+SHOWN = 50  # problems logged for one set of changes
+LAST_MOMENT = 9.5  # seconds after the first signal when the process ends whatever still runs
+MOST_FILES = 1 << 20
+
+log = structlog.get_logger("gatecast")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that listens. `source` ends only with an error; `loaded` is set with the first snapshot."""
+
+    plane: Plane
+    xds: Address
+    api: Address
+    source: asyncio.Task[None]
+    loaded: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ready(self) -> None:
+        """Wait for the first snapshot. Raises what the source raised instead, such as `Refused`."""
+        loaded = asyncio.create_task(self.loaded.wait())
+        try:
+            await asyncio.wait({loaded, self.source}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            loaded.cancel()
+        if self.source.done():
+            self.source.result()
+
+
+@contextlib.asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """Listen and follow the settings directory until the block ends."""
+    telemetry = Telemetry()
+    metrics = Metrics(telemetry.registry)
+    plane = Plane(Hub(metrics, wall=time.time))
+    telemetry.watch(plane)
+    ads = AdsServer(plane.hub, metrics, identifier=f"gatecast/{version()} {socket.gethostname()}")
+    async with serving(api.app(plane, telemetry.registry), settings.api) as api_port:
+        xds_port = await ads.start(str(settings.xds))
+        try:
+            addresses = settings.xds.at(xds_port), settings.api.at(api_port)
+            log.info("listening", xds=str(addresses[0]), api=str(addresses[1]))
+            loaded = asyncio.Event()
+
+            async def publish_first() -> None:
+                await ads.serving()
+                loaded.set()
+                log.info("Server ready", xds=str(addresses[0]), api=str(addresses[1]), settings=str(settings.settings))
+
+            source = _follow(settings, plane, telemetry, publish_first)
+            async with _task(telemetry.measure_lag()), _task(source) as following:
+                yield Running(plane, *addresses, following, loaded)
+        finally:
+            await ads.stop(settings.drain)
+
+
+@contextlib.asynccontextmanager
+async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """A task that ends with the block. What it raised is its holder's to look at."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _follow(
+    settings: Settings, plane: Plane, telemetry: Telemetry, on_first: Callable[[], Awaitable[None]]
+) -> None:
+    """Apply what the directory says. A set of changes that cannot be applied is logged, and the next one is tried."""
+    limits, known, first = Limits(quiet=settings.quiet, bound=settings.bound), frozenset[Problem](), True
+    async with aclosing(changes(settings.settings, allow_empty=settings.allow_empty, limits=limits)) as source:
+        async for found in source:
+            try:
+                telemetry.applied(await plane.apply(found))
+            except Exception:
+                log.exception("changes could not be applied: this is a defect of gatecast, please report it")
+                continue
+            problems = plane.problems()
+            for level, event, details in told(problems, known):
+                log.log(level, event, **details)
+            known = frozenset(problems)
+            if first:
+                first = False
+                await on_first()
+
+
+def told(problems: tuple[Problem, ...], known: frozenset[Problem]) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Log lines for the problems that are new: level, event, details. At most SHOWN, then one with the count."""
+    new = [problem for problem in problems if problem not in known]
+    for problem in new[:SHOWN]:
+        level = 40 if problem.severity == "error" else 30
+        yield level, "problem", {"problem": str(problem), "code": problem.code, "tenant": problem.tenant}
+    if len(new) > SHOWN:
+        yield 40, "more problems", {"count": len(new) - SHOWN, "see": "gatecast check, or /api/v1/problems"}
+    gone = len(known - set(problems))
+    if gone:
+        yield 20, "problems solved", {"count": gone, "left": len(problems)}
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `Refused` if it cannot start: the address, the directory."""
+    raise_file_limit()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _asked, number, stop)
+    asked = asyncio.create_task(stop.wait())
+    async with running(settings) as server:
+        ready = asyncio.create_task(server.ready())
+        await asyncio.wait({asked, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            ready.result()
+            tune_gc()
+        ready.cancel()
+        await asyncio.wait({asked, server.source}, return_when=asyncio.FIRST_COMPLETED)
+        if server.source.done():
+            server.source.result()
+    log.info("stopped")
+
+
+def _asked(number: signal.Signals, stop: asyncio.Event) -> None:
+    """The first signal asks for an orderly end, the second ends the process."""
+    if stop.is_set():
+        log.warning("second signal: exit at once", signal=number.name)
+        os._exit(128 + number)
+    log.info("shutting down", signal=number.name)
+    stop.set()
+    # A thread that still reads a large directory would keep the process; it has nothing to lose.
+    last = threading.Timer(LAST_MOMENT, os._exit, (0,))
+    last.daemon = True
+    last.start()
+
+
+def tune_gc() -> None:
+    """Take what was loaded out of the garbage collector's sight, and let it look less often.
+
+    Tens of thousands of tenants are millions of objects that stay. A full collection walks them all and stops the loop
+    for that long, although reference counts already free nearly everything we drop.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def raise_file_limit() -> None:
+    """A connection is a file; the soft limit is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,49 @@
+"""An HTTP server in a loop that is not its own: uvicorn without its signal handlers. Used by `gatecast.serve`, the demo
+and the echo service.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gatecast.addresses import Address
+from tenants.errors import Refused
+
+GRACE = 2  # seconds for answers that are under way when the server ends
+
+
+class _Server(uvicorn.Server):
+    """The process has one owner of signals (`gatecast.serve`); uvicorn is told to end by `should_exit`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, address: Address) -> AsyncIterator[int]:
+    """Serve `app` until the block ends; yields the port. Raises `Refused` if the address cannot be bound."""
+    listener = _bound(address)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=30,
+    )  # fmt: skip
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _bound(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server(tuple(address), family=family, backlog=2048)
+    except OSError as error:
+        raise Refused(f"cannot listen on {address}: {(error.strerror or str(error)).lower()}") from None

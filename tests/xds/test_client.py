@@ -1,0 +1,514 @@
+"""The delta client: its rules by talk, its shell against a real server (`adsservers`)."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import adsservers
+import grpc
+import pytest
+from adsclients import CDS, LDS, RDS
+
+from protos import discovery_pb2
+from tenants.errors import Refused
+from xds.client import Backoff, Client, Node, Received, Update, plain
+from xds.holdings import Holdings
+from xds.waiting import until
+
+NODE = Node("kong-1", "edge", "gatecast 0.1")
+OURS = "type.googleapis.com/gatecast.v1.Tenant"
+
+
+def talk(holdings: Holdings) -> list[discovery_pb2.DeltaDiscoveryRequest]:
+    """What the client says now."""
+    return [discovery_pb2.DeltaDiscoveryRequest.FromString(data) for data in holdings.requests()]
+
+
+def response(nonce: str, *removed: str, type_url: str = OURS, **bodies: bytes) -> bytes:
+    """What the server says: name=body; the version of a body is the body."""
+    found = [
+        discovery_pb2.Resource(name=name, version=body.decode(), resource=discovery_pb2.Any(type_url=OURS, value=body))
+        for name, body in bodies.items()
+    ]
+    return discovery_pb2.DeltaDiscoveryResponse(
+        type_url=type_url,
+        nonce=nonce,
+        resources=[one.SerializeToString() for one in found],
+        removed_resources=removed,
+    ).SerializeToString()
+
+
+def hear(holdings: Holdings, data: bytes, error: str | None = None) -> Update:
+    """Receive and answer at once."""
+    update = holdings.receive(data)
+    assert update is not None
+    holdings.answer(update, error)
+    return update
+
+
+def connected(*names: str) -> Holdings:
+    """A client that asked for these names of OURS and said so."""
+    holdings = Holdings(NODE)
+    holdings.subscribe(OURS, names or ("*",))
+    holdings.connected()
+    holdings.requests()
+    return holdings
+
+
+# -- the rules ----------------------------------------------------------------------------------------------------
+
+
+def test_only_the_first_message_of_a_stream_carries_the_node() -> None:
+    holdings = Holdings(NODE)
+    holdings.subscribe(OURS)
+    holdings.subscribe(CDS, ["a"])
+    for _ in range(2):
+        holdings.connected()
+        first, second = talk(holdings)
+        assert (first.node.id, first.node.cluster) == ("kong-1", "edge")
+        assert (first.node.user_agent_name, first.node.user_agent_version) == ("gatecast", "0.1")
+        assert not second.HasField("node")
+
+
+def test_a_first_request_names_everything_asked_for_and_held() -> None:
+    holdings = Holdings(NODE)
+    holdings.subscribe(OURS, ["b", "a"], held={"a": "v1", "stranger": "v1"})
+    holdings.connected()
+    (first,) = talk(holdings)
+    assert (first.type_url, list(first.resource_names_subscribe)) == (OURS, ["a", "b"])
+    assert dict(first.initial_resource_versions) == {"a": "v1"}
+    assert not first.HasField("error_detail")
+    assert first.response_nonce == ""
+
+
+def test_nothing_is_said_twice() -> None:
+    holdings = connected("a")
+    assert talk(holdings) == []
+    hear(holdings, response("1", a=b"x"))
+    assert len(talk(holdings)) == 1
+    assert talk(holdings) == []
+
+
+def test_an_accepted_update_is_acknowledged_and_held() -> None:
+    holdings = connected()
+    update = hear(holdings, response("1", "gone", a=b"x", b=b"y"))
+    assert update == Update(OURS, (Received("a", "x", b"x"), Received("b", "y", b"y")), ("gone",), "1")
+    (ack,) = talk(holdings)
+    assert (ack.type_url, ack.response_nonce, ack.HasField("error_detail")) == (OURS, "1", False)
+    assert not ack.resource_names_subscribe
+    assert not ack.initial_resource_versions
+    assert holdings.versions(OURS) == {"a": "x", "b": "y"}
+    hear(holdings, response("2", "a", b=b"z"))
+    assert holdings.versions(OURS) == {"b": "z"}
+
+
+@pytest.mark.parametrize("text", ["Kong said no", ""])
+def test_a_rejected_update_leaves_what_was_held(text: str) -> None:
+    holdings = connected()
+    hear(holdings, response("1", a=b"x"))
+    holdings.requests()
+    hear(holdings, response("2", "a", b=b"y"), text)
+    (nack,) = talk(holdings)
+    assert (nack.response_nonce, nack.HasField("error_detail"), nack.error_detail.message) == ("2", True, text)
+    assert holdings.versions(OURS) == {"a": "x"}
+
+
+def test_a_new_stream_resumes_with_what_was_accepted_and_forgets_old_nonces() -> None:
+    holdings = connected()
+    hear(holdings, response("1", a=b"x"))
+    hear(holdings, response("2", b=b"y"), "no")
+    holdings.connected()
+    (first,) = talk(holdings)
+    assert list(first.resource_names_subscribe) == ["*"]
+    assert dict(first.initial_resource_versions) == {"a": "x"}
+    assert first.response_nonce == ""
+
+
+def test_changes_of_a_subscription_say_only_what_changed() -> None:
+    holdings = connected("a", "b")
+    holdings.subscribe(OURS, ["c"])
+    holdings.unsubscribe(OURS, ["a", "never asked for"])
+    (change,) = talk(holdings)
+    assert list(change.resource_names_subscribe) == ["c"]
+    assert list(change.resource_names_unsubscribe) == ["a"]
+    assert not change.initial_resource_versions
+    assert holdings.names(OURS) == {"b", "c"}
+
+
+def test_a_name_dropped_and_taken_again_is_asked_for_again() -> None:
+    holdings = connected("a")
+    hear(holdings, response("1", a=b"x"))
+    holdings.requests()
+    holdings.unsubscribe(OURS, ["a"])
+    assert holdings.versions(OURS) == {}
+    holdings.subscribe(OURS, ["a"])
+    (change,) = talk(holdings)
+    assert list(change.resource_names_subscribe) == ["a"]
+    assert not change.resource_names_unsubscribe
+
+
+def test_without_the_wildcard_only_the_names_are_held() -> None:
+    holdings = connected("*", "a")
+    hear(holdings, response("1", a=b"x", b=b"y"))
+    holdings.unsubscribe(OURS)
+    assert holdings.versions(OURS) == {"a": "x"}
+
+
+def test_a_name_under_a_wildcard_is_still_held_when_it_is_dropped() -> None:
+    holdings = connected("*", "a")
+    hear(holdings, response("1", a=b"x"))
+    holdings.unsubscribe(OURS, ["a"])
+    assert holdings.versions(OURS) == {"a": "x"}
+
+
+def test_what_was_unsubscribed_meanwhile_is_neither_delivered_nor_held() -> None:
+    holdings = connected("a", "b")
+    holdings.unsubscribe(OURS, ["a"])
+    update = holdings.receive(response("1", "a", a=b"x", b=b"y"))
+    assert update == Update(OURS, (Received("b", "y", b"y"),), (), "1")
+    holdings.unsubscribe(OURS, ["b"])
+    holdings.answer(update, None)
+    assert holdings.versions(OURS) == {}
+
+
+def test_a_type_without_names_is_not_asked_for_on_a_new_stream() -> None:
+    holdings = connected("a")
+    holdings.unsubscribe(OURS, ["a"])
+    assert [list(one.resource_names_unsubscribe) for one in talk(holdings)] == [["a"]]
+    holdings.connected()
+    assert talk(holdings) == []  # an empty first request would be a wildcard
+    holdings.subscribe(OURS, ["b"])
+    (first,) = talk(holdings)
+    assert list(first.resource_names_subscribe) == ["b"]
+    assert first.HasField("node")
+
+
+def test_a_type_nobody_asked_for_is_rejected_and_not_delivered() -> None:
+    holdings = connected()
+    assert holdings.receive(response("1", type_url=CDS, a=b"x")) is None
+    (nack,) = talk(holdings)
+    assert (nack.type_url, nack.response_nonce) == (CDS, "1")
+    assert "did not ask" in nack.error_detail.message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff\xff garbage", discovery_pb2.DeltaDiscoveryResponse(resources=[b"\xff\xff garbage"]).SerializeToString()],
+    ids=["envelope", "resource"],
+)
+def test_garbage_from_a_server_is_refused(data: bytes) -> None:
+    with pytest.raises(Refused, match="no DeltaDiscoveryResponse"):
+        connected().receive(data)
+
+
+def test_pauses_grow_to_a_bound_and_are_drawn_from_their_whole_length() -> None:
+    backoff = Backoff(first=0.5, most=30.0)
+    assert [backoff.delay(failures, 1.0) for failures in range(9)] == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert backoff.delay(10_000, 1.0) == 30.0
+    assert backoff.delay(3, 0.0) == 0.0
+    assert backoff.delay(3, 0.25) == 1.0
+
+
+# -- the shell ----------------------------------------------------------------------------------------------------
+
+
+class Watcher:
+    """The caller of a client: it keeps what it was given, and its verdict is `verdict`."""
+
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+        self.verdict: str | None = None
+        self.held: dict[str, bytes] = {}
+
+    async def __call__(self, update: Update) -> str | None:
+        self.updates.append(update)
+        if self.verdict is None:
+            self.held.update({one.name: one.body for one in update.resources})
+            for name in update.removed:
+                self.held.pop(name, None)
+        return self.verdict
+
+
+async def soon(_: float) -> None:
+    """A pause that ends at once."""
+    await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(client: Client) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a client for the length of the block, and see that it leaves no task behind."""
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(client.run())
+    try:
+        yield task
+    finally:
+        client.stop()
+        async with asyncio.timeout(10):
+            await task
+    left = {one for one in asyncio.all_tasks() - before if "client" in repr(one.get_coro())}
+    assert left == set()
+
+
+def watching(target: str, watcher: Watcher) -> Client:
+    return Client(partial(plain, target), NODE, watcher, sleep=soon)
+
+
+async def test_a_wildcard_receives_everything_then_changes_and_removals() -> None:
+    watcher = Watcher()
+    async with adsservers.serving(adsservers.snapshot(LDS={"a": b"1", "b": b"1"})) as served:
+        client = watching(served.target, watcher)
+        client.subscribe(LDS)
+        async with running(client):
+            await until(lambda: watcher.held == {"a": b"1", "b": b"1"}, "all listeners")
+            await served.publish(LDS={"a": b"2"})
+            await until(lambda: watcher.held == {"a": b"2", "b": b"1"}, "the change")
+            await served.publish(LDS={"b": None})
+            await until(lambda: watcher.held == {"a": b"2"}, "the removal")
+            assert [len(one.resources) for one in watcher.updates] == [2, 1, 0]
+            assert client.holdings.versions(LDS) == {"a": served.snapshot.get("LDS", "a").version}
+            assert client.failure == ""
+
+
+async def test_names_are_asked_for_and_dropped_while_it_runs() -> None:
+    watcher = Watcher()
+    async with adsservers.serving(adsservers.snapshot(RDS=dict.fromkeys("abc", b"1"))) as served:
+        client = watching(served.target, watcher)
+        client.subscribe(RDS, ["a"])
+        async with running(client):
+            await until(lambda: watcher.held == {"a": b"1"}, "the first name")
+            client.subscribe(RDS, ["b", "missing"])
+            await until(lambda: watcher.held == {"a": b"1", "b": b"1"}, "the second name")
+            await until(lambda: any("missing" in one.removed for one in watcher.updates), "the word that there is none")
+            client.unsubscribe(RDS, ["a"])
+            client.subscribe(RDS, ["c"])
+            await until(lambda: "c" in watcher.held, "the third name")
+            await served.publish(RDS={"a": b"2", "b": b"2", "missing": b"2"})
+            await until(lambda: watcher.held.get("missing") == b"2", "the change")
+            await until(lambda: watcher.held.get("b") == b"2", "the change")
+            assert watcher.held["a"] == b"1"
+            assert set(client.holdings.versions(RDS)) == {"b", "c", "missing"}
+
+
+async def test_a_rejection_reaches_the_server_with_its_text_and_is_not_repeated() -> None:
+    watcher = Watcher()
+    watcher.verdict = "tenant acme: rate_limit: Kong said no"
+    async with adsservers.serving(adsservers.snapshot(CDS={"a": b"bad"})) as served:
+        client = watching(served.target, watcher)
+        client.subscribe(CDS)
+        async with running(client):
+            (there,) = await until(lambda: list(served.hub.clients.values()), "the stream")
+            await until(lambda: there.of("CDS").rejections, "the rejection")
+            assert there.of("CDS").error == watcher.verdict
+            assert client.holdings.versions(CDS) == {}
+            watcher.verdict = None
+            await served.publish(CDS={"a": b"good"})
+            await until(lambda: watcher.held == {"a": b"good"}, "the fix")
+            assert [one.resources[0].body for one in watcher.updates] == [b"bad", b"good"]
+
+
+async def test_after_a_restart_of_the_server_it_receives_nothing_it_has() -> None:
+    watcher = Watcher()
+    contents = adsservers.snapshot(CDS={"a": b"1", "b": b"1"}, RDS={"r": b"1", "s": b"1"})
+    async with adsservers.serving(contents) as served:
+        client = watching(served.target, watcher)
+        client.subscribe(CDS)
+        client.subscribe(RDS, ["r", "s"])
+        runs = running(client)
+        await runs.__aenter__()
+        await until(lambda: len(watcher.held) == 4 and len(client.holdings.versions(RDS)) == 2, "everything")
+    try:
+        heard = len(watcher.updates)
+        contents = adsservers.changed(contents, CDS={"b": None}, RDS={"s": b"2"})
+        async with adsservers.serving(contents, port=served.port) as again:
+            await until(lambda: watcher.held == {"a": b"1", "r": b"1", "s": b"2"}, "what changed while it was away")
+            news = watcher.updates[heard:]
+            assert [(one.name, one.body) for update in news for one in update.resources] == [("s", b"2")]
+            assert [name for update in news for name in update.removed] == ["b"]
+            assert client.streams > 1
+            await again.publish(CDS={"c": b"1"})
+            await until(lambda: "c" in watcher.held, "the stream goes on")
+    finally:
+        await runs.__aexit__(None, None, None)
+
+
+async def test_while_the_server_is_gone_it_tries_again_with_longer_and_longer_pauses() -> None:
+    watcher = Watcher()
+    pauses: list[float] = []
+    gate = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+        if len(pauses) >= 6:
+            await gate.wait()
+
+    async with adsservers.serving() as gone:
+        pass
+    client = Client(partial(plain, gone.target), NODE, watcher, draw=lambda: 0.5, sleep=sleep)
+    client.subscribe(CDS)
+    async with running(client):
+        await until(lambda: len(pauses) == 6, "six attempts")
+        assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0]
+        assert client.failure.startswith("UNAVAILABLE")
+        async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"}), port=gone.port):
+            gate.set()
+            await until(lambda: watcher.held == {"a": b"1"}, "the server that came back")
+            assert client.failure == ""
+        await until(lambda: len(pauses) > 6, "the next end")
+        assert pauses[6] == 0.25  # the stream was good: the count began anew
+
+
+async def test_a_long_silent_stream_counts_as_good() -> None:
+    pauses: list[float] = []
+    times = iter([0.0, 100.0, 200.0, 201.0])
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            client.stop()
+
+    async with adsservers.serving() as gone:
+        pass
+    clock = partial(next, times)
+    client = Client(partial(plain, gone.target), NODE, Watcher(), draw=lambda: 1.0, sleep=sleep, clock=clock)
+    client.subscribe(CDS)
+    await client.run()
+    assert pauses == [0.5, 1.0]
+
+
+async def test_a_server_that_is_not_ready_is_asked_again() -> None:
+    watcher = Watcher()
+    async with adsservers.serving() as served:
+        client = watching(served.target, watcher)
+        client.subscribe(CDS)
+        async with running(client):
+            await until(lambda: "not ready" in client.failure, "the refusal")
+            await served.hub.publish({"edge": adsservers.snapshot(CDS={"a": b"1"})})
+            await until(lambda: watcher.held == {"a": b"1"}, "the first snapshot")
+
+
+async def test_garbage_from_a_server_ends_the_stream_and_not_the_client() -> None:
+    async def handle(_: object, context: grpc.aio.ServicerContext) -> None:
+        await context.read()
+        await context.write(b"\xff\xff garbage")
+        await context.read()
+
+    server = grpc.aio.server()
+    methods = {"DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(handle)}
+    service = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    client = watching(f"127.0.0.1:{port}", Watcher())
+    client.subscribe(CDS)
+    async with running(client):
+        await until(lambda: client.streams > 2, "another attempt")
+        assert "no DeltaDiscoveryResponse" in client.failure or client.failure == ""
+    await server.stop(0)
+
+
+async def test_stop_lets_an_update_be_finished_and_acknowledged() -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+    applied = []
+
+    async def apply(update: Update) -> None:
+        begun.set()
+        await go.wait()
+        applied.append(update)
+
+    async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"})) as served:
+        client = Client(partial(plain, served.target), NODE, apply)
+        client.subscribe(CDS)
+        task = asyncio.create_task(client.run())
+        await begun.wait()
+        (there,) = served.hub.clients.values()
+        client.stop()
+        go.set()
+        await task
+        assert len(applied) == 1
+        await until(lambda: not served.hub.clients, "the end of the stream")
+        assert there.of("CDS").accepted_version == served.snapshot.version("CDS")
+
+
+async def test_stop_ends_a_pause_and_an_attempt_to_connect() -> None:
+    async with adsservers.serving() as gone:
+        pass
+    client = Client(partial(plain, gone.target), NODE, Watcher(), backoff=Backoff(3600, 3600), draw=lambda: 1.0)
+    client.subscribe(CDS)
+    task = asyncio.create_task(client.run())
+    await until(lambda: client.failure, "a failure")
+    client.stop()
+    async with asyncio.timeout(5):
+        await task
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        client = watching(f"127.0.0.1:{deaf.getsockname()[1]}", Watcher())
+        client.subscribe(CDS)
+        async with running(client):
+            await until(lambda: client.streams == 1, "an attempt")
+
+
+async def test_cancelling_the_task_ends_everything_at_once() -> None:
+    begun = asyncio.Event()
+    cancelled = []
+
+    async def apply(update: Update) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(update)
+            raise
+
+    async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"})) as served:
+        client = Client(partial(plain, served.target), NODE, apply)
+        client.subscribe(CDS)
+        task = asyncio.create_task(client.run())
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(cancelled) == 1
+        await until(lambda: not served.hub.clients, "the end of the stream")
+        assert client.holdings.versions(CDS) == {}
+
+
+@pytest.mark.parametrize("problem", [RuntimeError("a bug"), TimeoutError("Kong is slow")])
+async def test_what_the_caller_raises_is_raised_to_the_caller(problem: Exception) -> None:
+    async def apply(update: Update) -> None:
+        raise problem
+
+    async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"})) as served:
+        client = Client(partial(plain, served.target), NODE, apply)
+        client.subscribe(CDS)
+        with pytest.raises(type(problem), match=str(problem)):
+            await client.run()
+        await until(lambda: not served.hub.clients, "the end of the stream")
+
+
+async def test_a_connection_lost_during_an_update_does_not_disturb_it() -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+    applied = []
+
+    async def apply(update: Update) -> None:
+        begun.set()
+        await go.wait()
+        applied.append(update)
+
+    contents = adsservers.snapshot(LDS={"a": b"1"})
+    async with adsservers.serving(contents) as served:
+        client = Client(partial(plain, served.target), NODE, apply, sleep=soon)
+        client.subscribe(LDS)
+        runs = running(client)
+        await runs.__aenter__()
+        await begun.wait()
+    try:
+        async with adsservers.serving(contents, port=served.port) as again:
+            go.set()
+            await until(lambda: again.hub.clients, "the next stream")
+            await again.publish(LDS={"b": b"1"})
+            await until(lambda: len(applied) == 2, "the change")
+            assert [one.name for one in applied[1].resources] == ["b"]  # `a` was accepted, though nobody could be told
+    finally:
+        await runs.__aexit__(None, None, None)
