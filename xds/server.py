@@ -251,10 +251,9 @@ class Session:
             )
             if followers and "EDS" not in client.machine.interests:
                 self._hub.companions(client, followers)
-        for late in client.machine.overdue:
+        for late in client.machine.overdue():
             self._metrics.overdue.labels(late.kind).inc()
             log.warning("sent without the ACK it waited for", node=client.node.id, kind=late.kind, resource=late.name)
-        client.machine.overdue.clear()
 
     async def _send(self, client: Client, answer: Answer) -> None:
         """Write one response. The bytes are made when there is room for them, not before."""

@@ -12,11 +12,10 @@ slow client costs a set of names, never a queue.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from xds.interest import Interest, Sent, Uses
-from xds.kinds import KINDS, Kind
+from xds.interest import Interest, Sent
+from xds.kinds import KINDS
+from xds.order import Order, Overdue
 from xds.snapshot import Batch, Resource, Snapshot
-
-PATIENCE = 15.0  # seconds: Envoy's own initial_fetch_timeout; what waits longer goes anyway and is reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +66,6 @@ class Reply:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """A resource that waited longer than PATIENCE for another type's ACK and went without it."""
-
-    kind: str
-    name: str
-
-
 class Stream:
     """One client's stream. `kinds` are the types it may ask for: all on ADS, one on a service of its own.
 
@@ -93,9 +84,8 @@ class Stream:
         self.delta = delta
         self.snapshot = snapshot
         self.interests = {name: Interest(KINDS[name]) for name in KINDS if name in kinds}
-        self.overdue: list[Overdue] = []
+        self.order = Order(self.interests)
         self._doubts = dict(doubts or {})
-        self._blocked: dict[tuple[str, str], float] = {}
         self._promised: dict[str, Resource] = {}  # endpoints of clusters in an unacknowledged CDS answer
         self._nonces = 0
 
@@ -150,7 +140,7 @@ class Stream:
 
     def answers(self, now: float) -> Iterator[Answer]:
         """What is to be sent now, in order. Drain it whole before the next `receive` or `publish`."""
-        self._blocked = {key: at for key, at in self._blocked.items() if key[1] in self.interests[key[0]].wanted}
+        self.order.begin()
         for interest in self.interests.values():
             while interest.started and interest.sent is None and interest.pending:
                 trial = bool(interest.trials)
@@ -162,7 +152,12 @@ class Stream:
 
     def deadline(self) -> float | None:
         """When to call `answers` again though nothing arrived: a resource will have waited for PATIENCE."""
-        return min(self._blocked.values()) + PATIENCE if self._blocked else None
+        return self.order.deadline()
+
+    def overdue(self) -> list[Overdue]:
+        """What went without the ACK it waited for, since the last call: for the log."""
+        found, self.order.overdue = self.order.overdue, []
+        return found
 
     def doubts(self) -> dict[str, frozenset[str]]:
         """Names the client may hold in a version we do not know; for the next stream of the same node."""
@@ -230,7 +225,7 @@ class Stream:
 
     def _answer(self, interest: Interest, now: float) -> Answer | None:
         kind, trial = interest.kind, bool(interest.trials)
-        if interest.fresh and self._nothing_awaited(kind):
+        if interest.fresh and self.order.all_there(kind, self.snapshot):
             interest.whole = interest.due = False
             return self._send(interest, self.snapshot.full(kind.name), frozenset(), (), frozenset(), now, trial=False)
         send, remove, later, refused = self._sort(interest, interest.candidates(self.snapshot), now)
@@ -260,10 +255,10 @@ class Stream:
             elif want is None and not self._says_removals(interest):
                 interest.changes[name] = None
                 interest.doubt.pop(name, None)
-            elif self._must_wait(interest.kind, name, want, forced=forced, now=now):
-                later.add(name)
-            else:
+            elif (want is None and forced) or self.order.may_go(interest.kind, name, want, self.snapshot, now):
                 (send if want else remove).add(name)
+            else:
+                later.add(name)
         interest.forced -= names - later
         return frozenset(send), remove, later, refused
 
@@ -305,60 +300,6 @@ class Stream:
         interest.changes = {name: interest.held(name) for name in left if interest.covers(name)}
         kind = interest.kind.name
         interest.base, interest.base_digest = self.snapshot.resources[kind], self.snapshot.digests[kind]
-
-    # -- order between types ------------------------------------------------------------------------------------
-
-    def _must_wait(self, kind: Kind, name: str, want: Resource | None, *, forced: bool, now: float) -> bool:
-        """Make before break (R46): what is needed goes first, what is used goes last. False at the latest after
-        PATIENCE.
-        """
-        if want is not None:
-            open_, refused = self._missing(kind, want)
-        elif forced:
-            open_, refused = False, False
-        else:
-            open_, refused = self._in_use(kind, name)
-        key = (kind.name, name)
-        if not (open_ or refused):
-            self._blocked.pop(key, None)
-            return False
-        if refused:
-            self._blocked.pop(key, None)
-            return True
-        since = self._blocked.setdefault(key, now)
-        if now - since < PATIENCE:
-            return True
-        del self._blocked[key]
-        self.overdue.append(Overdue(kind.name, name))
-        return False
-
-    def _nothing_awaited(self, kind: Kind) -> bool:
-        needed = (self.interests.get(name) for name in kind.needs)
-        return all(one is None or not one.started or one.settled(self.snapshot) for one in needed)
-
-    def _missing(self, kind: Kind, want: Resource) -> tuple[bool, bool]:
-        """(something it uses is not acknowledged yet, something it uses was refused and is not held)."""
-        if self._nothing_awaited(kind):
-            return False, False
-        open_ = refused = False
-        for other in (self.interests[name] for name in kind.needs if name in self.interests):
-            for used in want.uses or ():
-                if other.covers(used) and not other.keeps(used) and self.snapshot.get(other.kind.name, used):
-                    refused = refused or used in other.parked
-                    open_ = True
-        return open_, refused
-
-    def _in_use(self, kind: Kind, name: str) -> tuple[bool, bool]:
-        """(a user of `name` may still hold it, one will hold it for as long as it refuses our newer content)."""
-        open_ = refused = False
-        for user in (self.interests[one] for one in kind.users if one in self.interests):
-            refused = refused or any(_may(name, uses) for parked in user.parked for uses in user.uses(parked))
-            open_ = open_ or any(_may(name, uses) for uses in user.unsettled())
-        return open_, refused
-
-
-def _may(name: str, uses: Uses) -> bool:
-    return uses is None or name in uses
 
 
 def _same(one: Resource | None, other: Resource | None) -> bool:

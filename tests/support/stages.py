@@ -156,11 +156,11 @@ def basics(port: int, upstream: upstreams.Upstream) -> tuple[Json, ...]:
 async def stage(
     folder: Path, variant: Json, *more: Json, encode: Any = None, arguments: tuple[str, ...] = ()
 ) -> AsyncIterator[Stage]:
-    """Everything up and serving `basics` and `more`."""
+    """Everything up and serving `basics`, and `more` beside or in place of them."""
     port = envoys.free_port()
     async with upstreams.Upstream("orders") as upstream, httpx.AsyncClient(trust_env=False) as http:
-        documents = text(*basics(port, upstream), *more)
-        async with planes.plane(documents, encode=encode) as served:
+        documents = {(one["kind"], one["id"]): one for one in (*basics(port, upstream), *more)}
+        async with planes.plane(text(*documents.values()), encode=encode) as served:
             assert served.problems() == []
             file = bootstrap("edge", "envoy-1", ("127.0.0.1", served.port), **variant)
             async with envoys.envoy(file, folder / "envoy", arguments=arguments) as proxy:

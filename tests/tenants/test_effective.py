@@ -37,16 +37,22 @@ def test_policies_merge_from_gateway_to_the_tenants_own_route() -> None:
     made = catalog(LAYERS)
     assert made.problems == ()
     whole, (route,) = seen(made).policies, seen(made).routes
-    assert whole.rate_limit and (whole.rate_limit.requests, whole.rate_limit.per, whole.rate_limit.burst) == (
+    assert whole.rate_limit
+    assert (whole.rate_limit.requests, whole.rate_limit.per, whole.rate_limit.burst) == (
         9,
         "second",
         7,
     )
-    assert whole.timeout and whole.timeout.request is None
+    assert whole.timeout
+    assert whole.timeout.request is None
     limit, timeout = route.policies.rate_limit, route.policies.timeout
-    assert limit and (limit.requests, limit.per, limit.burst) == (9, "minute", 7)
-    assert timeout and timeout.request and timeout.idle
-    assert route.policies.cors and route.policies.cors.max_age is None
+    assert limit
+    assert (limit.requests, limit.per, limit.burst) == (9, "minute", 7)
+    assert timeout
+    assert timeout.request
+    assert timeout.idle
+    assert route.policies.cors
+    assert route.policies.cors.max_age is None
     assert route.backends == (Backend("orders-next", 100),)
     assert route.own == {"rate_limit", "timeout", "cors", "circuit_breaker"}
 
@@ -55,7 +61,8 @@ def test_a_tenant_that_says_nothing_shares_the_very_same_policies() -> None:
     made = catalog(LAYERS)
     (route,) = seen(made, "plain").routes
     assert route.own == frozenset()
-    assert route.policies.rate_limit and route.policies.rate_limit.requests == 100
+    assert route.policies.rate_limit
+    assert route.policies.rate_limit.requests == 100
     assert seen(made, "plain").routes[0].policies is route.policies
 
 

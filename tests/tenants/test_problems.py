@@ -162,7 +162,8 @@ ALONE: dict[str, tuple[str, Expected]] = {
         [("GC123", "listeners", 3)],
     ),
     "everything at once": (
-        "kind: Tenant\nid: a\nstatus: paused\nhost: x\npolicies: {timeout: {idle: 5, x: 1}}\n---\nkind: Rout\n---\nid: b\n",
+        "kind: Tenant\nid: a\nstatus: paused\nhost: x\npolicies: {timeout: {idle: 5, x: 1}}\n"
+        "---\nkind: Rout\n---\nid: b\n",
         [
             ("GC101", "host", 4),
             ("GC109", "policies.timeout.idle", 5),
@@ -178,7 +179,8 @@ BESIDE: dict[str, tuple[str, Expected]] = {
     "unknown organisation": ("kind: Tenant\nid: t\norganisation: food\n", [("GC201", "organisation", 3)]),
     "unknown service": ("kind: Route\nid: r\nmatch: {path: /a}\nservice: order\n", [("GC202", "service", 4)]),
     "unknown service in a split": (
-        "kind: Route\nid: r\nmatch: {path: /a}\nsplit:\n  - {service: orders, weight: 90}\n  - {service: x, weight: 10}\n",
+        "kind: Route\nid: r\nmatch: {path: /a}\nsplit:\n"
+        "  - {service: orders, weight: 90}\n  - {service: x, weight: 10}\n",
         [("GC202", "split[1].service", 6)],
     ),
     "unknown service of an override": (

@@ -1,4 +1,4 @@
-"""What `read` takes as settings: several documents a file, JSON, words and numbers as YAML 1.2 has them; round trips."""
+"""What `read` takes as settings: several documents a file, JSON, words and numbers as in YAML 1.2; round trips."""
 
 import json
 from datetime import timedelta
@@ -31,7 +31,8 @@ policies:
     tenant_claim: tenant
     forward_claims: {sub: x-user}
     clock_skew: 30s
-  cors: {origins: ["https://Shop.example", "regex:https://.*"], methods: [GET], headers: [X-A], expose: [X-B], max_age: 10m}
+  cors:
+    {origins: ["https://Shop.example", "regex:https://.*"], methods: [GET], headers: [X-A], expose: [X-B], max_age: 10m}
   required_headers: [{name: Idempotency-Key, methods: [POST], pattern: "[a-z]+", status: 428}]
   correlation_id: {header: X-Correlation-Id, generate: false, echo: false}
   headers: {request: {set: {x-b: "2", X-A: "1"}, add: {x-c: ""}, remove: [x-d]}, response: {remove: [server]}}
@@ -59,7 +60,10 @@ dns: Orders.internal:8080
 ---
 kind: Route
 id: orders
-match: {regex: "/api/o.*s", methods: [GET, POST], headers: {x-a: b, X-B: {prefix: c}, x-c: {regex: d}, x-d: {present: false}}}
+match:
+  regex: "/api/o.*s"
+  methods: [GET, POST]
+  headers: {x-a: b, X-B: {prefix: c}, x-c: {regex: d}, x-d: {present: false}}
 split: [{service: orders, weight: 90}, {service: named, weight: 10}]
 rewrite: {regex: "^/api", substitution: /v1, host: inner.example}
 policies: {timeout: null}
@@ -106,14 +110,20 @@ def test_every_field_of_every_kind_is_read() -> None:
 
 def test_policies_are_parsed_to_durations_bytes_networks_and_sorted_pairs() -> None:
     gateway = read(EVERYTHING, "a.yaml").documents[0].document
-    policies = Policies.model_validate({k: v for k, v in gateway.as_given()["policies"].items()})
-    assert policies.timeout and policies.timeout.request == timedelta(seconds=1.5)
-    assert policies.body_limit and policies.body_limit.max == 65536
-    assert policies.access and policies.access.allow == (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
-    assert policies.headers and policies.headers.request.set == (("x-a", "1"), ("x-b", "2"))
-    assert policies.rate_limit and policies.rate_limit.header == "x-key"
+    policies = Policies.model_validate(dict(gateway.as_given()["policies"].items()))
+    assert policies.timeout
+    assert policies.timeout.request == timedelta(seconds=1.5)
+    assert policies.body_limit
+    assert policies.body_limit.max == 65536
+    assert policies.access
+    assert policies.access.allow == (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
+    assert policies.headers
+    assert policies.headers.request.set == (("x-a", "1"), ("x-b", "2"))
+    assert policies.rate_limit
+    assert policies.rate_limit.header == "x-key"
     assert policies.rate_limit.period == timedelta(seconds=1)
-    assert policies.jwt and json.loads(policies.jwt.jwks.text())["keys"][0]["kid"] == "1"
+    assert policies.jwt
+    assert json.loads(policies.jwt.jwks.text())["keys"][0]["kid"] == "1"
 
 
 @pytest.mark.parametrize("index", range(6))

@@ -6,7 +6,8 @@ from talk import Talk, delta, one, sotw
 
 from tenants.errors import Refused
 from xds.interest import MAX_NAMES
-from xds.stream import PATIENCE, Stream
+from xds.order import PATIENCE
+from xds.stream import Stream
 
 START = talk.snapshot(
     CDS=[one("CDS", "a", companion="ea"), one("CDS", "b", companion="eb")],
@@ -207,7 +208,7 @@ def test_what_waits_too_long_goes_anyway_and_is_reported(either: Talk) -> None:
     assert either.wait(PATIENCE - 1) == []
     assert either.machine.deadline() == PATIENCE
     assert either.wait(2) != []
-    assert [(late.kind, late.name) for late in either.machine.overdue] == [("CDS", "a")]
+    assert [(late.kind, late.name) for late in either.machine.overdue()] == [("CDS", "a")]
 
 
 def test_more_names_than_a_stream_may_hold_are_refused(either: Talk) -> None:

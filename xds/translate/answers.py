@@ -1,6 +1,7 @@
 """Routes that answer by themselves, in JSON: refusals, maintenance, what no route takes. Called by `routes`."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from google.protobuf.message import Message
 
@@ -41,7 +42,12 @@ def wrong_tenant(header_name: str, tenant: str) -> Message:
     is refused. Preflights carry no such header and never come here.
     """
     match = everything(header(header_name, exact=tenant, invert=True))
-    return answer("bad-tenant-header", match, 400, body("bad_tenant_header", header=header_name))
+    return answer("bad-tenant-header", match, 400, _wrong_tenant(header_name))
+
+
+@lru_cache(maxsize=64)
+def _wrong_tenant(header_name: str) -> str:
+    return body("bad_tenant_header", header=header_name)
 
 
 def suspended(tenant: str) -> Message:

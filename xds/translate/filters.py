@@ -165,13 +165,6 @@ def config_of(policy: str, value: Any) -> Message:
 
 
 @lru_cache(maxsize=4096)
-def edits_of(policy: str, value: Any) -> Edits:
-    """The header changes of a policy."""
-    edit = ROWS[policy].edits
-    return edit(value) if edit else Edits()
-
-
-@lru_cache(maxsize=4096)
 def action_of(policy: str, value: Any) -> Mapping[str, Any]:
     """The fields of a route's action that come from a policy."""
     action = ROWS[policy].action

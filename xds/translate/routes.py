@@ -20,7 +20,7 @@ from xds.translate import answers
 from xds.translate.actions import Targets, rewrite, to
 from xds.translate.built import Built, ClusterSpec
 from xds.translate.edits import Edits
-from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, RBAC, ROWS, action_of, config_of, edits_of
+from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, RBAC, ROWS, action_of, config_of
 from xds.translate.matches import everything, preflights, taken
 from xds.translate.selectors import HOST_HEADER
 from xds.translate.support import unenforced
@@ -155,8 +155,13 @@ def _configs(said: Said) -> dict[str, Message]:
 
 def _edits(said: Said) -> Edits:
     """The header changes of all policies in force; `cors` needs no value for its own."""
-    values = ((row.policy, said[row.policy]) for row in BY_EDITS)
-    found = [edits_of(name, value) for name, value in values if value is not None and value is not _OFF]
+    return _together(tuple(said[row.policy] for row in BY_EDITS))
+
+
+@lru_cache(maxsize=4096)
+def _together(values: tuple[Any, ...]) -> Edits:
+    said = zip(BY_EDITS, values, strict=True)
+    found = [row.edits(value) for row, value in said if row.edits and value is not None and value is not _OFF]
     return Edits(*(tuple(chain.from_iterable(part)) for part in zip(*found, strict=True))) if found else Edits()
 
 

@@ -3,7 +3,9 @@
 Tenants share the cluster of a service, unless one sets limits of its own towards it.
 """
 
-from tenants.effective import RouteView, TenantView
+from functools import lru_cache
+
+from tenants.effective import Backend, RouteView, TenantView
 from xds.translate.built import ClusterSpec
 
 Specs = tuple[tuple[tuple[ClusterSpec, int], ...], ...]
@@ -14,19 +16,20 @@ def specs_of(view: TenantView) -> Specs:
     """The clusters of each route; a suspended tenant needs none."""
     if view.tenant.status == "suspended":
         return ()
-    found = tuple(
-        tuple((_spec(view, route, backend.service), backend.weight) for backend in route.backends)
-        for route in view.routes
-    )
-    return _told_apart(view, found)
+    return _told_apart(view, tuple(_specs(view, route) for route in view.routes))
 
 
-def _spec(view: TenantView, route: RouteView, service: str) -> ClusterSpec:
+def _specs(view: TenantView, route: RouteView) -> tuple[tuple[ClusterSpec, int], ...]:
     limits, outlier = route.policies.circuit_breaker, route.policies.outlier
     if limits is None and outlier is None:
-        return ClusterSpec(service)
-    own = "circuit_breaker" in route.own or "outlier" in route.own
-    return ClusterSpec(service, view.tenant.id if own else "", limits, outlier)
+        return _common(route.backends)
+    owner = view.tenant.id if "circuit_breaker" in route.own or "outlier" in route.own else ""
+    return tuple((ClusterSpec(one.service, owner, limits, outlier), one.weight) for one in route.backends)
+
+
+@lru_cache(maxsize=4096)
+def _common(backends: tuple[Backend, ...]) -> tuple[tuple[ClusterSpec, int], ...]:
+    return tuple((ClusterSpec(one.service), one.weight) for one in backends)
 
 
 def _told_apart(view: TenantView, found: Specs) -> Specs:

@@ -1,0 +1,116 @@
+"""One gateway's translation as a static bootstrap, and what a real Envoy says of it. Used by `gatecast check --envoy`.
+
+What comes over streams in service stands inline here: scopes with their route tables, clusters with their endpoints.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
+
+from gatecast.offline import resources
+from tenants.catalog import Catalog
+from tenants.documents import Gateway
+from tenants.errors import Problem
+from xds import messages, translate
+from xds.translate import Built
+
+CODE = "GC901"
+HINT = "this is a defect of gatecast, which should have refused the setting: please report it"
+NOBODY = {
+    "name": "nobody",
+    "key": {"fragments": [{"string_key": "nobody"}]},
+    "route_configuration": {"name": "nobody"},
+}
+"""Envoy wants at least one scope inline; over a stream none is fine."""
+Check = Callable[[Mapping[str, Any]], Awaitable[str]]
+Static = Callable[[Sequence[str]], dict[str, Any]]
+
+
+def builder(catalog: Catalog, gateway: Gateway) -> Static:
+    """A function from ids of tenants to the bootstrap that holds them; each tenant is translated once."""
+    listeners = [_json(one.message) for one in translate.listeners(gateway)]
+    known: dict[str, tuple[Built, ...]] = {}
+
+    def static(tenants: Sequence[str]) -> dict[str, Any]:
+        for name in tenants:
+            if name not in known:
+                known[name] = resources(catalog, gateway, catalog.tenants[name])
+        found = {(one.kind, one.name): one for name in tenants for one in known[name]}
+        return bootstrap(listeners, found.values())
+
+    return static
+
+
+def bootstrap(listeners: Iterable[Mapping[str, Any]], built: Iterable[Built]) -> dict[str, Any]:
+    """A bootstrap that Envoy can check on its own, without a control plane."""
+    kinds: dict[str, dict[str, dict[str, Any]]] = {"CDS": {}, "EDS": {}, "SRDS": {}, "RDS": {}}
+    for one in built:
+        kinds[one.kind][one.name] = _json(one.message)
+    scopes = [_scope(one, kinds["RDS"]) for one in kinds["SRDS"].values()] or [NOBODY]
+    clusters = [_cluster(one, kinds["EDS"]) for one in kinds["CDS"].values()]
+    return {"static_resources": {"listeners": [_listener(one, scopes) for one in listeners], "clusters": clusters}}
+
+
+def _json(message: Message) -> dict[str, Any]:
+    return messages.to_dict(message)
+
+
+def _scope(scope: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The scope with its route table inside; the name of the table would mean a stream."""
+    inner = {key: value for key, value in scope.items() if key != "route_configuration_name"}
+    return {**inner, "route_configuration": tables[scope["route_configuration_name"]]}
+
+
+def _cluster(cluster: Mapping[str, Any], endpoints: Mapping[str, Any]) -> dict[str, Any]:
+    if cluster.get("type") != "EDS":
+        return dict(cluster)
+    source = cluster["eds_cluster_config"].get("service_name") or cluster["name"]
+    fixed = {key: value for key, value in cluster.items() if key != "eds_cluster_config"}
+    return {**fixed, "type": "STATIC", "load_assignment": {**endpoints[source], "cluster_name": cluster["name"]}}
+
+
+def _listener(listener: Any, scopes: list[dict[str, Any]]) -> Any:
+    """The listener with these scopes wherever it would ask a stream for scopes."""
+    if isinstance(listener, list):
+        return [_listener(item, scopes) for item in listener]
+    if not isinstance(listener, Mapping):
+        return listener
+    changed = {key: _listener(value, scopes) for key, value in listener.items()}
+    if "scoped_rds" in changed:
+        changed.pop("scoped_rds")
+        changed.pop("rds_config_source", None)
+        changed["scoped_route_configurations_list"] = {"scoped_route_configurations": scopes}
+    return changed
+
+
+async def refusals(catalog: Catalog, gateway: Gateway, check: Check) -> AsyncIterator[Problem]:
+    """What Envoy refuses of this gateway, put down to the tenant it comes from. `check` returns "" or Envoy's words."""
+    static = builder(catalog, gateway)
+    if said := await check(static(())):
+        yield Problem(CODE, "Gateway", gateway.id, "", f"Envoy refuses it: {_short(said)}", HINT)
+        return
+    async for tenant, said in culprits(sorted(catalog.tenants), lambda names: check(static(names))):
+        yield Problem(CODE, "Tenant", tenant, "", f"Envoy refuses it: {_short(said)}", HINT, tenant=tenant)
+
+
+async def culprits(
+    names: Sequence[str], check: Callable[[Sequence[str]], Awaitable[str]]
+) -> AsyncIterator[tuple[str, str]]:
+    """The names that are refused on their own, by halving: few checks if few are bad."""
+    ahead = [names]
+    while ahead:
+        some = ahead.pop()
+        said = await check(some) if some else ""
+        if said and len(some) == 1:
+            yield some[0], said
+        elif said:
+            half = len(some) // 2
+            ahead += [some[half:], some[:half]]
+
+
+def _short(said: str) -> str:
+    """The reason. Before it Envoy names the file that we made, and prints the whole message that it is about."""
+    reason = said.rpartition("bootstrap.json': ")[2].strip().splitlines() or ["no reason given"]
+    told = reason[-1].removeprefix(": ").strip()
+    return told if len(told) <= 600 else told[:600] + "..."
