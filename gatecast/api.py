@@ -1,4 +1,4 @@
-"""The operators' HTTP API. Read-only so far: the calls that write will stand beside these. Assembled by `gatecast.serve`.
+"""The operators' HTTP API. Read-only so far; calls that write will stand beside these. Assembled by `gatecast.serve`.
 
 All handlers are `async def`: they run in the loop that owns what they read, and each costs about what it shows.
 """

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 
 import click
@@ -98,7 +99,7 @@ def _tell(given: Sequence[str], message: str, code: Exit) -> int:
 
 def _wants_json(given: Sequence[str]) -> bool:
     """Said of the raw arguments: the error may be that they could not be understood."""
-    after = dict(zip(given, given[1:], strict=False))
+    after = dict(pairwise(given))
     joined = {"-ojson", "--output=json", "-o=json"} & set(given)
     return bool(joined) or "json" in (after.get("-o"), after.get("--output"))
 

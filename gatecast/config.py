@@ -69,13 +69,14 @@ class Settings(BaseSettings):
 
 def _exposed(name: str, address: Address) -> str:
     return (
-        f"{name}: {address} can be reached from other machines, and gatecast has no access control yet: whoever reaches "
-        "it reads every tenant's settings. Listen on 127.0.0.1, or say --insecure if the network keeps others out"
+        f"{name}: {address} can be reached from other machines, and gatecast has no access control yet: whoever "
+        "reaches it reads every tenant's settings. Listen on 127.0.0.1, or say --insecure if your network keeps "
+        "others out"
     )
 
 
 def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
-    """The settings of this process; of `flags`, those that are None were not given. Raises `Refused` naming the value."""
+    """The settings of this process; a flag that is None was not given. Raises `Refused` naming the value."""
     given = {name: value for name, value in flags.items() if value is not None}
     variables = EnvSettingsSource(Settings)()
     path = config or (Path(os.environ[FILE]) if os.environ.get(FILE) else None)

@@ -1,6 +1,6 @@
 """An HTTP service that says what it was asked: the upstream of the demo and of `compose.yaml`.
 
-    python -m gatecast.echo orders 127.0.0.1:9001
+python -m gatecast.echo orders 127.0.0.1:9001
 """
 
 import asyncio

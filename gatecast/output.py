@@ -36,7 +36,8 @@ def as_yaml(data: Any) -> str:
     """Readable YAML in the given order, of whatever JSON can say."""
     import yaml
 
-    return yaml.dump(json.loads(json.dumps(data)), Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True)
+    plain = json.loads(json.dumps(data))
+    return yaml.dump(plain, Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 def table(head: Row, rows: Sequence[Row]) -> str:

@@ -110,7 +110,7 @@ class Telemetry:
         self._apply.observe(applied.seconds)
 
     async def measure_lag(self) -> None:
-        """Note, until cancelled, how much later than asked the loop wakes us: what every stream waits at that moment."""
+        """Note, until cancelled, how much later than asked the loop wakes us: what a stream waits then."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + TICK

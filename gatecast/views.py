@@ -1,4 +1,4 @@
-"""What the HTTP API shows: models for its JSON, and pure functions from hub and plane to them. Called by `gatecast.api`.
+"""What the HTTP API shows: models of its JSON, and pure functions that fill them. Called by `gatecast.api`.
 
 Times are RFC 3339 UTC; ages are seconds. Nothing here costs more than what it shows.
 """
@@ -169,7 +169,8 @@ class Status(View):
 
 def when(seconds: float) -> str:
     """RFC 3339 UTC of seconds since the epoch; empty for never."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if seconds else ""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z") if seconds else ""
 
 
 def client_view(client: Client, clock: float, wall: float) -> ClientView:
@@ -235,7 +236,8 @@ def resources_view(snapshot: Snapshot, kind: str, limit: int, after: str) -> Res
 
 def resource_view(one: Resource) -> ResourceDetail:
     """A resource decoded: names of enums, `Any` opened up."""
-    decoded = messages.message(KINDS[one.kind].message).FromString(one.body)
+    decoded = messages.message(KINDS[one.kind].message)()
+    decoded.MergeFromString(one.body)
     return ResourceDetail(**_about(one), type=one.kind, resource=messages.to_dict(decoded))
 
 

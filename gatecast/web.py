@@ -43,7 +43,13 @@ async def serving(app: ASGIApp, address: Address) -> AsyncIterator[int]:
 
 def _bound(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    # Of a socket that does not say TCP, asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server(tuple(address), family=family, backlog=2048)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(tuple(address))
+        listener.listen(2048)
     except OSError as error:
+        listener.close()
         raise Refused(f"cannot listen on {address}: {(error.strerror or str(error)).lower()}") from None
+    return listener

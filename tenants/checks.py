@@ -28,8 +28,8 @@ class Scene(Protocol):
     now: Served
     before: Served
 
-    def holders(self, token: str) -> tuple[Key, ...]:
-        """The documents in `now` that claim this for themselves, in order."""
+    def keeper(self, token: str) -> Key | None:
+        """Which document in `now` has what only one can have."""
 
 
 class Finding(NamedTuple):
@@ -47,25 +47,15 @@ def check(document: Document, scene: Scene) -> tuple[Finding, ...]:
 
 def contested(document: Document, scene: Scene) -> tuple[Finding, ...]:
     """What the document claims and another one has: whoever had it before keeps it, else the lowest id."""
+    kept = ((token, scene.keeper(token)) for token in exclusive(document))
     return tuple(
-        Finding(_taken(document, token, winner), (token,))
-        for token in exclusive(document)
-        if (winner := _winner(document.key, token, scene)) != document.key
+        Finding(_taken(document, token, keeper), (token,))
+        for token, keeper in kept
+        if keeper not in (None, document.key)
     )
 
 
-def _winner(key: Key, token: str, scene: Scene) -> Key:
-    holders = [other for other in scene.holders(token) if other != key]
-    had = [other for other in (key, *holders) if _had(scene.before, other, token)]
-    return had[0] if had else min((key, *holders))
-
-
-def _had(before: Served, key: Key, token: str) -> bool:
-    document = before.get(key)
-    return document is not None and token in exclusive(document)
-
-
-def _taken(document: Document, token: str, winner: Key) -> Fault:
+def _taken(document: Document, token: str, winner: Key | None) -> Fault:
     if isinstance(document, Tenant):
         host = token.removeprefix("host ")
         loc: Loc = ("hosts", document.hosts.index(host))

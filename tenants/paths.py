@@ -18,6 +18,7 @@ from tenants.values import (
     fault,
     mapping_of,
     mapping_text,
+    one_case,
     unique,
 )
 
@@ -68,6 +69,7 @@ class Match(Strict):
     headers: Annotated[
         tuple[tuple[str, HeaderMatch], ...],
         mapping_of(HeaderName, Annotated[HeaderMatch, BeforeValidator(_short_header)], _header_pairs),
+        BeforeValidator(one_case),
         PlainSerializer(_header_pairs_json),
     ] = ()
 

@@ -4,9 +4,11 @@ It begins with the hope that everything wanted comes into force at once, so that
 tenants that swap hosts, a route and the service it needs) are accepted together whatever their order. Then it checks
 every document that changed or waits or depends on one that did; what fails goes back to its last good version, and what
 that hurts is checked again. Nothing goes back twice in a round, so it ends. What still waits for something that moved
-gets another round; beyond the second, only if the last one brought something into force, so that ends too.
+gets another round. Whoever failed only because of somebody who failed as well is tried again, alone. Beyond the second
+round every further one needs one before it that brought something into force, so that ends too.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -17,7 +19,7 @@ from tenants.checks import GATEWAYS, Finding, Token, check, contested
 from tenants.documents import Document, Gateway, Key, Organisation, Route, Service
 from tenants.errors import Problem
 from tenants.faults import Fault
-from tenants.index import Books, targets
+from tenants.index import Books, Keys, targets
 from tenants.reading import Given
 from tenants.references import exclusive, local_endpoint, watched
 from tenants.served import SHELVES, Served
@@ -40,12 +42,16 @@ def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
     """Bring into force what can be."""
     now = Served(before.gateways, before.services, before.organisations, before.routes, before.tenants)
     moved: set[Key] = set()
+    retry: set[Key] = set()
     checked, first = 0, True
-    while dirty:
+    while dirty or retry:
+        alone = None if dirty else min(retry)
+        retry.discard(alone) if alone else None
         one = _Round(now, books)
-        one.run(dirty)
+        one.run({alone} if alone else dirty, alone)
         changed = {key for key in one.group if now.get(key) != one.now.get(key)}
-        dirty = one.woken(changed | one.back) | one.retry if first else one.woken(changed)
+        dirty = one.woken(changed | one.back if first else changed)
+        retry = (retry | one.retry) - changed if changed or first else retry
         now, books, checked, first = one.now, one.books, checked + one.checked, False
         moved |= changed
     return Settled(now, books, frozenset(key for key in moved if before.get(key) != now.get(key)), checked)
@@ -63,6 +69,7 @@ class _Round:
     before: Served
     books: Books
     now: Served = field(init=False)
+    held: Map[str, Keys] = field(init=False)
     group: set[Key] = field(default_factory=set)
     back: set[Key] = field(default_factory=set)
     retry: set[Key] = field(default_factory=set)
@@ -70,23 +77,33 @@ class _Round:
     findings: dict[Key, dict[int, tuple[Finding, ...]]] = field(default_factory=dict)
     queue: list[tuple[int, int, Key]] = field(default_factory=list)
     queued: set[tuple[int, Key]] = field(default_factory=set)
+    keepers: dict[str, Key] = field(default_factory=dict)
     kinds: dict[str, list[Key]] = field(default_factory=dict)
     checked: int = 0
 
     def __post_init__(self) -> None:
-        self.now = self.before
+        self.now, self.held = self.before, self.books.holders
 
-    def holders(self, token: str) -> tuple[Key, ...]:
-        """Who claims this, in order."""
-        return tuple(sorted(self.books.holders.get(token, ())))
+    def keeper(self, token: str) -> Key | None:
+        """Who has this: whoever had it before and still claims it, else the lowest id."""
+        claimants = self.books.holders.get(token)
+        if not claimants:
+            return None
+        if (kept := self.keepers.get(token)) is None or kept not in claimants:
+            had = [key for key in self.held.get(token, ()) if key in claimants]
+            kept = self.keepers[token] = min(had or claimants)
+        return kept
 
-    def run(self, dirty: Iterable[Key]) -> None:
-        """Hope, check, go back, and write down what came of it."""
+    def run(self, dirty: Iterable[Key], alone: Key | None = None) -> None:
+        """Hope (for one `alone`, or for all), check, go back, and write down what came of it."""
         self.group = self._reach(dirty)
         for key in sorted(self.group):
             entry = self.books.entry(key)
             self.last[key] = entry.served
-            self._put(key, entry.wanted)
+            if alone in (None, key) or entry.wanted is entry.served:
+                self._put(key, entry.wanted)
+            else:
+                self.back.add(key)
         for key in self.group:
             self._ask(key)
         while self.queue:
@@ -101,14 +118,13 @@ class _Round:
             self._write(key)
 
     def woken(self, moved: set[Key]) -> frozenset[Key]:
-        """Who waits for something that moved and has not come into force."""
-        woken = {
-            other
-            for key in moved
-            for token in self._stirred(key)
-            for other in self.books.waiters.get(token, ())
-            if other != key
-        }
+        """Who waits for something that moved by another's doing, and has not come into force."""
+        movers: dict[Token, set[Key]] = defaultdict(set)
+        for key in moved:
+            for token in self._stirred(key):
+                movers[token].add(key)
+        waiters = self.books.waiters
+        woken = {key for token, by in movers.items() for key in waiters.get(token, ()) if by != {key}}
         return frozenset(key for key in woken if key not in self.group or self._unsettled(key))
 
     def _stirred(self, key: Key) -> set[Token]:
@@ -191,24 +207,28 @@ class _Round:
 
     def _let_go(self, key: Key) -> None:
         """A document nobody gives any more stays while one that is in force, or may come into force, refers to it."""
-        users, last = self.books.users.get(key), self.last[key]
-        self.findings[key] = {}
-        if users and last:
-            one = min(users)
-            message = f"the document was removed and {one} still refers to it; it stays in force until nobody does"
-            fault = Fault("GC211", (), message, f"change {one} first, or put the document back")
-            self.findings[key] = {_BESIDE: (Finding(fault, (key,)),)}
+        used = bool(self.books.users.get(key)) and self.last[key] is not None
+        if used and key not in self.back:
             self._go_back(key)
-        elif key in self.back:
+        elif not used and key in self.back:
             self.back.discard(key)
             self._put(key, None)
+            for other in targets(_document(self.last[key])):
+                self._ask(other)
+
+    def _still_used(self, key: Key) -> tuple[Finding, ...]:
+        one = min(self.books.users[key])
+        message = f"the document was removed and {one} still refers to it; it stays in force until nobody does"
+        return (Finding(Fault("GC211", (), message, f"change {one} first, or put the document back"), (key,)),)
 
     def _ask_once_more(self) -> None:
         """What is wrong with those that went back, now that the rest is known. If nothing is, they may try again."""
         after = _Round(self.now, self.books)
         for key in sorted(self.back):
             claims = self.books.entry(key).claims
-            if claims and claims[0].given:
+            if not claims:
+                self.findings[key] = {_BESIDE: self._still_used(key)}
+            elif claims[0].given:
                 self.checked += 1
                 found = (*check(claims[0].given.document, after), *contested(claims[0].given.document, after))
                 self.findings[key] = {_BESIDE: found}
@@ -224,7 +244,8 @@ class _Round:
         for other in self._hurt(key, hoped, _document(last)):
             self._ask(other)
         for token in exclusive(last.document) if last else ():
-            for other in self.holders(token):
+            self.keepers.pop(token, None)
+            for other in self.books.holders[token]:
                 self._ask(other, _CONTESTED)
 
     def _hurt(self, key: Key, hoped: Document | None, last: Document | None) -> Iterator[Key]:

@@ -250,7 +250,16 @@ def mapping_text(value: Any) -> Any:
     return dict(sorted(value.items() if isinstance(value, Mapping) else value))
 
 
+def one_case(value: Any) -> Any:
+    """Refuse header names that differ in case alone: they are one header."""
+    if isinstance(value, Mapping):
+        unique(tuple(str(name).lower() for name in value))
+    return value
+
+
 # Written as a mapping, kept as pairs in the order of their names: frozen, hashable, the same in every process.
 _Pairs = tuple[tuple[str, str], ...]
-HeaderPairs = Annotated[_Pairs, mapping_of(HeaderName, HeaderValue, _pairs), PlainSerializer(mapping_text)]
+HeaderPairs = Annotated[
+    _Pairs, mapping_of(HeaderName, HeaderValue, _pairs), BeforeValidator(one_case), PlainSerializer(mapping_text)
+]
 Pairs = Annotated[_Pairs, mapping_of(Text, HeaderValue, _pairs), PlainSerializer(mapping_text)]

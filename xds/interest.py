@@ -72,10 +72,11 @@ class Interest:
         added = [name for name in subscribe if name != WILDCARD]
         widen = WILDCARD in subscribe or (first and not added and self.kind.legacy_wildcard)
         self._bound(len(self.names) + len(added), len(known))
-        for name in unsubscribe:
-            self._unsubscribe(name)
         if widen and not self.wildcard:
-            self._widen(owed=not known)
+            self._widen(owed=not known)  # first: names given up in the same request are so under the wildcard (R34)
+        for name in unsubscribe:
+            if not (widen and name == WILDCARD):
+                self._unsubscribe(name)
         for name in added:
             self._subscribe(name, forced=not (first and name in known))
         if first:

@@ -5,19 +5,22 @@ lets its fields stand anywhere: concatenated messages merge. Our envelope is wir
 envoy.service.discovery.v3 (decision 6).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
 from protos import discovery_pb2
 from tenants.errors import Refused
+from xds.interest import MAX_NAMES
 from xds.kinds import BY_TYPE_URL, KINDS
 from xds.stream import Adjust, Answer, Ask, Replace
 
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 LONGEST = 1024  # characters of a name or an id: what a stream may make us keep is bounded
+ENOUGH = MAX_NAMES + 1  # names of a request that are read: with one too many the machine refuses it
 REASON = 4000  # characters of a NACK's text that are kept
 Message = discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest
 M = TypeVar("M", discovery_pb2.DiscoveryRequest, discovery_pb2.DeltaDiscoveryRequest)
@@ -53,8 +56,9 @@ def delta_request(data: bytes, implied: str = "") -> Request:
     """Decode a DeltaDiscoveryRequest, as `sotw_request`."""
     message = _decoded(discovery_pb2.DeltaDiscoveryRequest, data)
     type_url = _type_url(message.type_url, implied)
-    known = dict(message.initial_resource_versions)
-    _names([*known, *known.values()])
+    known = dict(islice(message.initial_resource_versions.items(), ENOUGH))
+    _short(known)
+    _short(known.values())
     change = Adjust(_names(message.resource_names_subscribe), tuple(message.resource_names_unsubscribe), known)
     return Request(type_url, _node(message), _ask(type_url, change, message))
 
@@ -103,11 +107,15 @@ def _type_url(given: str, implied: str) -> str:
     return given or expected
 
 
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    found = tuple(names)
-    if max(map(len, found), default=0) > LONGEST:
-        raise Refused(f"a resource name or version has more than {LONGEST} characters")
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    found = tuple(names[:ENOUGH])
+    _short(found)
     return found
+
+
+def _short(texts: Iterable[str]) -> None:
+    if max(map(len, texts), default=0) > LONGEST:
+        raise Refused(f"a resource name or version has more than {LONGEST} characters")
 
 
 def _node(message: Message) -> Node | None:

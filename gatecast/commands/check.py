@@ -18,7 +18,9 @@ COLOURS = {"error": "red", "warning": "yellow"}
 
 
 @click.command("check")
-@click.option("-f", "--settings", "directory", required=True, type=click.Path(path_type=Path), help="Settings directory.")
+@click.option(
+    "-f", "--settings", "directory", required=True, type=click.Path(path_type=Path), help="Settings directory."
+)
 @click.option("--envoy", is_flag=True, help="Let a real Envoy validate the translation of each gateway, too.")
 @output.option()
 def command(directory: Path, envoy: bool, output: str) -> int:
@@ -79,5 +81,7 @@ def text(problems: "Sequence[Problem]", summary: dict[str, Any], *, wide: bool) 
     if wide:
         return table(("SEVERITY", "CODE", "DOCUMENT", "PLACE", "FIELD", "MESSAGE", "HINT"), said) + f"\n{end}"
     lines = table(("SEVERITY", "CODE", "DOCUMENT", "PLACE", "FIELD"), [row[:5] for row in said]).splitlines()
-    below = (f"{line}\n    {row[5]}{f' ({row[6]})' if row[6] else ''}" for line, row in zip(lines[1:], said, strict=True))
+    below = (
+        f"{line}\n    {row[5]}{f' ({row[6]})' if row[6] else ''}" for line, row in zip(lines[1:], said, strict=True)
+    )
     return "\n".join([lines[0], *below, end])

@@ -46,9 +46,10 @@ def listing(clients: list[dict[str, Any]], *, wide: bool) -> str:
     rows = []
     for client in clients:
         types = {one["type"]: one for one in client["types"]}
-        words = [WORDS.get(state := types[kind]["state"], state.lower()) if kind in types else "-" for kind in kinds]
+        words = [_word(types[kind]["state"]) if kind in types else "-" for kind in kinds]
         pushed, answered = (_newest(client, name) for name in ("pushed_age", "answered_age"))
-        row = [client["id"], clean(client["node"]), client["gateway"], client["state"], *words, age(pushed), age(answered)]
+        name, gateway, state = clean(client["node"]), client["gateway"], client["state"]
+        row = [client["id"], name, gateway, state, *words, age(pushed), age(answered)]
         extra = [client["variant"], client["address"], clean(client["build"]), client["connected_at"]]
         rows.append(row + extra if wide else row)
     head += ["VARIANT", "ADDRESS", "BUILD", "CONNECTED"] if wide else []
@@ -56,6 +57,10 @@ def listing(clients: list[dict[str, Any]], *, wide: bool) -> str:
     refusals = [line for client in clients for line in _refusals(client)]
     bad = sum(client["state"] == "REJECTED" for client in clients)
     return "\n".join([table(head, painted), *refusals, f"{len(clients)} streams, {bad} with something rejected"])
+
+
+def _word(state: str) -> str:
+    return WORDS.get(state, state.lower())
 
 
 def _newest(client: dict[str, Any], name: str) -> float | None:
@@ -84,8 +89,8 @@ def detail(client: dict[str, Any]) -> str:
     head = ("TYPE", "STATE", "VERSION", "ACCEPTED", "PUSHES", "REJECTIONS", "LAST PUSH", "LAST ANSWER")
     rows = [
         (
-            one["type"], one["state"], one["version"][:12] or "-", one["accepted_version"][:12] or "-", str(one["pushes"]),
-            str(one["rejections"]), age(one["pushed_age"]), age(one["answered_age"]),
+            one["type"], one["state"], one["version"][:12] or "-", one["accepted_version"][:12] or "-",
+            str(one["pushes"]), str(one["rejections"]), age(one["pushed_age"]), age(one["answered_age"]),
         )
         for one in client["types"]
     ]  # fmt: skip

@@ -13,11 +13,17 @@ import click
 @click.option("--xds", metavar="HOST:PORT", help="Where proxies connect (gRPC).  [default: 127.0.0.1:18000]")
 @click.option("--api", metavar="HOST:PORT", help="Where operators connect (HTTP).  [default: 127.0.0.1:18001]")
 @click.option("--allow-empty", is_flag=True, default=None, help="Start without a single good document.")
-@click.option("--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody is asked who he is.")
+@click.option(
+    "--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody is asked who he is."
+)
 @click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="How to log.  [default: auto]")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log.  [default: info]")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log.  [default: info]"
+)
 @click.option("--drain", type=float, metavar="SECONDS", help="For streams to end at shutdown.  [default: 5]")
-@click.option("--quiet", type=float, metavar="SECONDS", help="Read a change when files were quiet so long.  [default: 0.05]")
+@click.option(
+    "--quiet", type=float, metavar="SECONDS", help="Read a change when files were quiet so long.  [default: 0.05]"
+)
 @click.option("--bound", type=float, metavar="SECONDS", help="At the latest after so long.  [default: 0.5]")
 def command(config: Path | None, **flags: Any) -> None:
     """Serve settings to proxies, live.

@@ -11,7 +11,9 @@ from gatecast.exits import NotFound
 
 
 @click.command("translate")
-@click.option("-f", "--settings", "directory", required=True, type=click.Path(path_type=Path), help="Settings directory.")
+@click.option(
+    "-f", "--settings", "directory", required=True, type=click.Path(path_type=Path), help="Settings directory."
+)
 @click.option("--tenant", required=True, help="Id of the Tenant document.")
 @click.option("--gateway", default="", help="Id of the Gateway document.  [default: all that serve the tenant]")
 @click.option("--to", default="envoy", type=click.Choice(["envoy"]), show_default=True, help="Whose configuration.")

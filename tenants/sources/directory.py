@@ -21,7 +21,7 @@ from tenants.catalog import Changes
 from tenants.errors import Refused
 from tenants.reading import MAX_FILE
 from tenants.sources.scan import identity, moved, reason, scan
-from tenants.sources.stamps import Content, Stamps, Unreadable, different, pause, remembered
+from tenants.sources.stamps import Content, Stamps, Unreadable, different, remembered, unquiet
 from tenants.sources.tree import Files, refusal, step
 
 
@@ -35,7 +35,7 @@ class Limits:
 
     quiet: float = 0.05
     bound: float = 0.5
-    step: float = 0.02
+    step: float = 0.01
     tick: float = 0.5
     rescan: float = 30.0
     max_file: int = MAX_FILE
@@ -78,8 +78,8 @@ async def changes(
     files, started = Files(), False
     known: Stamps = {}
     async with aclosing(_wakes(root, limits, stop or asyncio.Event())) as wakes:
-        async for _ in wakes:
-            seen, known = await _quiet(root, known, limits, disk)
+        async for told in wakes:
+            seen, known = await _quiet(root, known, limits, disk, limits.quiet - limits.step if told else 0.0)
             files, found = await asyncio.to_thread(step, files, seen, allow_empty=allow_empty)
             if not started and not allow_empty and (why := refusal(found)):
                 raise Refused(f"settings directory {root}: it {why}")
@@ -92,28 +92,30 @@ Look = tuple[Mapping[str, Content], Stamps]
 """What may say something new, and the stamps to compare the next look with."""
 
 
-async def _quiet(root: str, known: Stamps, limits: Limits, disk: Disk) -> Look:
-    """A look at a moment when nothing moves, or at the latest moment allowed."""
+async def _quiet(root: str, known: Stamps, limits: Limits, disk: Disk, wait: float) -> Look:
+    """A look at a moment when nothing moves, or at the latest moment allowed; the first one after `wait` seconds."""
     now = asyncio.get_running_loop().time
     latest = now() + limits.bound
     while True:
+        await asyncio.sleep(min(wait, max(0.0, latest - now())))
         look = await asyncio.to_thread(_look, root, known, limits, disk, now() >= latest)
         if not isinstance(look, float):
             return look
-        await asyncio.sleep(min(look, max(0.0, latest - now())))
+        wait = look
 
 
 def _look(root: str, known: Stamps, limits: Limits, disk: Disk, hurry: bool) -> Look | float:
     """Walk, and read what is new; or the seconds to wait, if something moves and there is no hurry."""
-    since = disk.clock()
+    began = disk.clock()
     listing = scan(root, limits.max_file)
-    if (wait := pause(listing.newest, disk.clock(), limits.quiet)) and not hurry:
+    wait = unquiet(listing.newest, began, disk.clock(), limits.quiet)
+    if wait is not None and not hurry:
         return wait
     fresh, gone = different(known, listing.files)
     seen = dict(_contents(root, {path: listing.files[path] for path in fresh}, disk)) | dict.fromkeys(gone)
     if moved(root, listing) and not hurry:
         return limits.quiet  # names changed while we read: what we have may be half old, half new
-    return seen, remembered(known, listing.files, seen, since - int(limits.quiet * 1e9))
+    return seen, remembered(known, listing.files, seen, began - int(limits.quiet * 1e9))
 
 
 def _contents(root: str, fresh: Stamps, disk: Disk) -> Iterator[tuple[str, Content]]:
@@ -129,21 +131,21 @@ def _contents(root: str, fresh: Stamps, disk: Disk) -> Iterator[tuple[str, Conte
             yield path, Unreadable(f"the file cannot be read: {reason(error)}")
 
 
-async def _wakes(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerator[None]:
-    """Yield when it is time to look: at once, at notifications, soon after a watch begins, and now and then."""
-    yield
+async def _wakes(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerator[bool]:
+    """Yield when it is time to look: at once, at notifications (True), soon after a watch begins, and now and then."""
+    yield False
     while not stop.is_set():
         with suppress(OSError, WatchfilesRustInternalError):  # no directory, or the system has no watch left to give
             async with aclosing(_watch(root, limits, stop)) as notified:
-                async for _ in notified:
-                    yield
+                async for told in notified:
+                    yield told
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), limits.tick)
         if not stop.is_set():
-            yield
+            yield False
 
 
-async def _watch(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerator[None]:
+async def _watch(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerator[bool]:
     """The wakes of one watch. It ends when another directory stands under the name, which the watch would not see."""
     now = asyncio.get_running_loop().time
     standing, due = await asyncio.to_thread(identity, root), 0.0
@@ -153,7 +155,7 @@ async def _watch(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerat
                 return
             if batch or now() >= due:
                 due = now() + limits.rescan
-                yield
+                yield bool(batch)
             if await asyncio.to_thread(identity, root) != standing:
                 return
 

@@ -35,7 +35,7 @@ class _Walk:
         here = os.path.join(self.root, folder)
         try:
             self.folders[folder] = stamp = _stamp(os.stat(here))
-            if False:
+            if stamp[:2] in self.entered:
                 return
             self.entered.add(stamp[:2])
             with os.scandir(here) as entries:
@@ -57,8 +57,7 @@ class _Walk:
                 self.files[shown(path)] = self.judge(entry.stat(), path)
         except FileNotFoundError:
             if linked:
-                target = os.readlink(entry.path)
-                self.files[shown(path)] = Unreadable(f"the link leads to {shown(target)!r}, and nothing is there")
+                self.files[shown(path)] = Unreadable("the link leads nowhere", "mend the link or delete it")
         except OSError as error:
             self.files[shown(path)] = Unreadable(f"it cannot be read: {reason(error)}")
 
@@ -95,7 +94,7 @@ def identity(root: str) -> Stamp:
 
 def shown(path: str) -> str:
     """A path that can be printed: bytes that are not UTF-8 are escaped."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _standing(path: str) -> Stamp:

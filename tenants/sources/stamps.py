@@ -33,13 +33,15 @@ def is_settings(name: str) -> bool:
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
 
 
-def pause(newest: int, now: int, quiet: float) -> float:
-    """Seconds to wait until nothing has changed for `quiet` seconds; both times in nanoseconds since 1970.
+def unquiet(newest: int, began: int, now: int, quiet: float) -> float | None:
+    """Seconds to wait before the next walk, or None if nothing changed in the `quiet` seconds before this one, nor in it.
 
-    A time in the future is another machine's clock and says nothing.
+    The walk `began` and is over `now`; times are nanoseconds since 1970. One in the future is another machine's clock
+    and says nothing.
     """
-    age = (now - newest) / 1e9
-    return quiet - age if 0 <= age < quiet else 0.0
+    if newest > now or newest <= began - quiet * 1e9:
+        return None
+    return max(0.0, quiet - (now - newest) / 1e9)
 
 
 def different(known: Stamps, found: Stamps) -> tuple[list[str], list[str]]:

@@ -149,13 +149,13 @@ class Edge:
     async def until(self, check: Callable[[], Awaitable[Any]], what: str, *, within: float = 10.0) -> Any:
         return await self.proxy.until(check, what, within=within)
 
-    async def raw(self, *pieces: bytes) -> bytes:
-        """Send bytes on a connection of their own, and return all that comes back until Envoy closes it."""
+    async def raw(self, *pieces: bytes, answers: int = 1) -> str:
+        """Send bytes on a connection of their own; return so many answers, heads and bodies, as they come."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.writelines(pieces)
             async with asyncio.timeout(10.0):
-                return await reader.read()
+                return "".join([await _answer(reader) for _ in range(answers)])
         finally:
             writer.close()
 
@@ -166,6 +166,12 @@ class Edge:
     def check(self) -> None:
         """Envoy has taken everything it was sent."""
         assert {kind: self.served.rejected(kind) for kind in _KINDS} == dict.fromkeys(_KINDS, 0), self.proxy.log[-3000:]
+
+
+async def _answer(reader: asyncio.StreamReader) -> str:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    lengths = [line.split(":")[1] for line in head.lower().split("\r\n") if line.startswith("content-length:")]
+    return head + (await reader.readexactly(int(lengths[0]))).decode()
 
 
 def _marked(document: Json, mark: str) -> Json:

@@ -107,6 +107,23 @@ def test_two_tenants_can_swap_hosts(together: bool) -> None:
     assert swapped.problems == ()
 
 
+def test_thousands_that_claim_one_host_are_told_so_and_one_has_it() -> None:
+    many = "".join(tenant(f"t{n:05}", "a.b") for n in range(3000))
+    step = Catalog.empty().apply(changes(BASE + many))
+    assert hosts(step.catalog) == {"t00000": ("a.b",)}
+    assert {code for _id, code in codes(step.catalog)} == {"GC204"}
+    assert len(step.catalog.problems) == 2999
+    assert step.checked < 5 * 3000
+
+
+def test_who_lost_a_host_to_one_that_failed_as_well_is_tried_again() -> None:
+    made = catalog(BASE, tenant("beta", "c.d"))
+    put = read(tenant("beta", "a.b"), "b.yaml").documents + read(tenant("acme", "a.b", "c.d"), "c.yaml").documents
+    after = made.apply(Changes(put=put)).catalog
+    assert hosts(after) == {"beta": ("a.b",)}
+    assert codes(after) == [("acme", "GC204")]
+
+
 def test_a_route_can_take_the_place_of_another_in_one_change() -> None:
     made = catalog(BASE, tenant("acme", more="routes: {orders: {service: orders-next}}\n"))
     renamed = BASE.replace("kind: Route\nid: orders", "kind: Route\nid: orders2")
@@ -227,7 +244,8 @@ texts = [BASE, *sys.argv[1:]]
 made = catalog(*texts)
 print([str(problem) for problem in made.problems])
 for name in sorted(made.tenants):
-    print([(one.route.id, one.backends, one.policies) for one in view(made, made.gateways["edge"], made.tenants[name]).routes])
+    seen = view(made, made.gateways["edge"], made.tenants[name]).routes
+    print([(one.route.id, one.backends, one.policies) for one in seen])
 """
 
 

@@ -158,7 +158,7 @@ def only_own_changes(
         assert key in edits or before.problems_of(key)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(HISTORY)
 def test_any_history_is_consistent_local_and_complete(history: list[list[Edit]]) -> None:
     made, newest = Catalog.empty(), dict[Key, int | None]()

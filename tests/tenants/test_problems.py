@@ -141,6 +141,14 @@ ALONE: dict[str, tuple[str, Expected]] = {
         [("GC118", "routes.r.split", 3)],
     ),
     "host twice": ("kind: Tenant\nid: a\nhosts: [a.b, A.B]\n", [("GC119", "hosts", 3)]),
+    "one header in two cases": (
+        "kind: Tenant\nid: a\npolicies: {headers: {request: {set: {X-A: b, x-a: c}}}}\n",
+        [("GC119", "policies.headers.request.set", 3)],
+    ),
+    "two conditions on one header": (
+        "kind: Route\nid: r\nmatch: {path: /a, headers: {X-A: b, x-a: c}}\nservice: s\n",
+        [("GC119", "match.headers", 3)],
+    ),
     "policy in the wrong place": (
         "kind: Route\nid: r\nmatch: {path: /a}\nservice: s\npolicies: {outlier: {consecutive_5xx: 5}}\n",
         [("GC120", "policies.outlier", 5)],

@@ -1,4 +1,4 @@
-"""The server on the wire, seen by scripted clients (`adsclients`): both variants, ADS and one service a type, its end."""
+"""The server on the wire, seen by scripted clients (`adsclients`): both variants, all its services, and its end."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import adsclients
 import adsservers
 import grpc
 import pytest
-from adsclients import CDS, EDS, LDS, NODE, RDS, Raw
+from adsclients import CDS, EDS, LDS, NODE, RDS, SRDS, Raw
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos import discovery_pb2
@@ -20,13 +20,15 @@ def versions(response: discovery_pb2.DeltaDiscoveryResponse) -> dict[str, str]:
     return {one.name: one.version for one in map(discovery_pb2.Resource.FromString, response.resources)}
 
 
-async def quiet(client: Raw, served: adsservers.Served) -> None:
+async def quiet(client: Raw, type_url: str) -> None:
     """Nothing more is on its way to this client: what comes next is the answer to a question asked now."""
-    await client.ask(
-        LDS, **({"resource_names_subscribe": ["probe"]} if client.delta else {"resource_names": ["probe"]})
-    )
+    await client.ask(type_url, **asking(client.delta, "probe"))
     response = await client.next()
-    assert response.type_url == LDS, "a response nobody expected"
+    assert response.type_url == type_url, "a response nobody expected"
+
+
+def asking(delta: bool, name: str) -> dict[str, list[str]]:
+    return {"resource_names_subscribe" if delta else "resource_names": [name]}
 
 
 # -- the two variants -----------------------------------------------------------------------------------------------
@@ -49,30 +51,30 @@ async def test_a_sotw_stream_is_served_acknowledged_and_updated() -> None:
         assert second.version_info == served.snapshot.version("CDS") != first.version_info
         assert sorted(client.held[CDS].values()) == [b"1", b"2"]  # the whole state, or `b` would be deleted (R23)
         await client.ack(second)
-        await quiet(client, served)
+        await quiet(client, LDS)
 
 
 async def test_a_delta_stream_is_served_acknowledged_and_updated() -> None:
     async with (
-        adsservers.serving(adsservers.snapshot(RDS={"a": b"1", "b": b"1"})) as served,
+        adsservers.serving(adsservers.snapshot(LDS={"a": b"1", "b": b"1"})) as served,
         adsclients.delta(served.target) as client,
     ):
-        await client.ask(RDS, resource_names_subscribe=["*"])
+        await client.ask(LDS, resource_names_subscribe=["*"])
         first = await client.next()
-        assert (first.type_url, first.control_plane.identifier) == (RDS, "test")
-        assert versions(first) == {name: served.snapshot.resources["RDS"][name].version for name in "ab"}
-        assert client.held[RDS] == {"a": b"1", "b": b"1"}
+        assert (first.type_url, first.control_plane.identifier) == (LDS, "test")
+        assert versions(first) == {name: served.snapshot.resources["LDS"][name].version for name in "ab"}
+        assert client.held[LDS] == {"a": b"1", "b": b"1"}
         await client.ack(first)
-        await served.publish(RDS={"a": b"2", "c": b"1"})
+        await served.publish(LDS={"a": b"2", "c": b"1"})
         second = await client.next()
         assert set(versions(second)) == {"a", "c"}
         await client.ack(second)
-        await served.publish(RDS={"b": None})
+        await served.publish(LDS={"b": None})
         third = await client.next()
         assert (list(third.resources), list(third.removed_resources)) == ([], ["b"])
         assert len({first.nonce, second.nonce, third.nonce}) == 3
         await client.ack(third)
-        await quiet(client, served)
+        await quiet(client, RDS)
 
 
 @pytest.mark.parametrize("delta", [True, False], ids=["delta", "sotw"])
@@ -82,11 +84,11 @@ async def test_each_type_has_a_service_of_its_own_that_implies_it(kind: str, del
         adsservers.serving(adsservers.snapshot(**{kind: {"a": b"1"}})) as served,
         adsclients.own(served.target, kind, delta=delta) as client,
     ):
-        await client.ask("", **({"resource_names_subscribe": ["a"]} if delta else {"resource_names": ["a"]}))
+        await client.ask("", **asking(delta, "a"))
         response = await client.next()
         assert response.type_url == KINDS[kind].type_url
         assert list(client.held[response.type_url].values()) == [b"1"]
-        await client.ack(response)
+        await client.ack(response, **({} if delta else asking(delta, "a")))
         await served.publish(**{kind: {"a": b"2"}})
         assert (await client.next()).nonce != response.nonce
         assert list(client.held[response.type_url].values()) == [b"2"]
@@ -106,9 +108,8 @@ async def test_a_service_of_one_type_refuses_another(delta: bool) -> None:
 
 
 async def test_endpoints_follow_their_clusters_on_another_stream_of_the_same_node() -> None:
-    contents = adsservers.snapshot(EDS={"a": b"endpoints"}).next(
-        {"CDS": {"a": resource("CDS", "a", b"1", companion="a")}}
-    )
+    cluster = resource("CDS", "a", b"1", companion="a")
+    contents = adsservers.snapshot(EDS={"a": b"endpoints"}).next({"CDS": {"a": cluster}})
     other = discovery_pb2.Node(id="n2", cluster="edge")
     async with (
         adsservers.serving(contents) as served,
@@ -119,7 +120,7 @@ async def test_endpoints_follow_their_clusters_on_another_stream_of_the_same_nod
         for client in (endpoints, stranger):
             await client.ask(EDS, resource_names_subscribe=["a"])
             await client.ack(await client.next())
-        await until(lambda: all(one.of("EDS").answered_at == 0 for one in served.hub.clients.values()), "the ACKs")
+        await until(lambda: all(one.of("EDS").accepted_version for one in served.hub.clients.values()), "the ACKs")
         await clusters.ask(CDS)
         await clusters.ack(await clusters.next())
         again = await endpoints.next()
@@ -138,7 +139,7 @@ async def test_a_rejection_is_kept_with_its_text_and_not_answered_with_the_same(
         await until(lambda: there.of("CDS").rejections == 1, "the rejection")
         assert there.of("CDS").error.startswith("cluster a: no")
         assert len(there.of("CDS").error) < 10_000
-        await quiet(client, served)
+        await quiet(client, RDS)
         await served.publish(CDS={"a": b"good"})
         await until(lambda: served.pushes("CDS") == 2, "the fix")
 
@@ -220,16 +221,18 @@ async def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
 
 async def test_health_follows_the_life_of_the_server() -> None:
     states = health_pb2.HealthCheckResponse
-    async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"})) as served:
-        async with grpc.aio.insecure_channel(served.target) as channel:
-            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-            async with asyncio.timeout(10):
-                assert (await watch.read()).status == states.NOT_SERVING
-                await served.server.serving()
-                assert (await watch.read()).status == states.SERVING
-                stopping = asyncio.create_task(served.server.stop())
-                assert (await watch.read()).status == states.NOT_SERVING
-                await stopping
+    async with (
+        adsservers.serving(adsservers.snapshot(CDS={"a": b"1"})) as served,
+        grpc.aio.insecure_channel(served.target) as channel,
+        asyncio.timeout(10),
+    ):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == states.NOT_SERVING
+        await served.server.serving()
+        assert (await watch.read()).status == states.SERVING
+        stopping = asyncio.create_task(served.server.stop())
+        assert (await watch.read()).status == states.NOT_SERVING
+        await stopping
 
 
 async def test_a_drain_ends_every_stream_and_lets_no_new_one_in() -> None:
@@ -256,26 +259,26 @@ async def test_a_drain_ends_every_stream_and_lets_no_new_one_in() -> None:
 async def test_a_stop_in_the_middle_of_a_large_push_ends_every_stream_and_cuts_no_response() -> None:
     megabytes = {f"c{n}": bytes(1_000_000) for n in range(20)}
     contents = adsservers.snapshot(CDS=megabytes, LDS=megabytes, SRDS=megabytes)
-    async with adsservers.serving(contents, grace=1.0) as served:
-        async with (
-            asyncio.timeout(30),
-            adsclients.delta(served.target) as first,
-            adsclients.sotw(served.target) as second,
-        ):
-            readers = [first, second]
-            async with adsclients.delta(served.target) as silent, adsclients.delta(served.target):
-                for client in (*readers, silent):
-                    for type_url in (CDS, LDS, KINDS["SRDS"].type_url):
-                        await client.ask(type_url)
-                ends = [asyncio.create_task(client.ended()) for client in readers]
-                await until(lambda: served.pushes("CDS") == 3, "the middle of the push")
-                await served.server.stop(grace=1.0)
-                for code, _ in await asyncio.gather(*ends):
-                    assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-                await silent.ended()
-                for client in (*readers, silent):
-                    assert all(len(held) == 20 for held in client.held.values())
-        assert not served.hub.clients
+    async with (
+        asyncio.timeout(30),
+        adsservers.serving(contents) as served,
+        adsclients.delta(served.target) as first,
+        adsclients.sotw(served.target) as second,
+        adsclients.delta(served.target) as silent,
+        adsclients.delta(served.target) as mute,
+    ):
+        for client in (first, second, silent):
+            for type_url in (CDS, LDS, SRDS):
+                await client.ask(type_url)
+        ends = [asyncio.create_task(client.ended()) for client in (first, second)]
+        await until(lambda: served.pushes("CDS") == 3, "the middle of the push")
+        await served.server.stop(grace=1.0)
+        await until(lambda: not served.hub.clients, "the end of every stream")
+        for code, _ in [*await asyncio.gather(*ends), await silent.ended(), await mute.ended()]:
+            assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        assert len(silent.held) <= 1  # it was stopped in the middle
+        for client in (first, second, silent):
+            assert all(len(held) == 20 for held in client.held.values())
 
 
 async def test_an_address_that_is_taken_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""What no client should send, on the wire: it ends or costs that stream alone. Another stream is served all the while."""
+"""What no client should send, on the wire: it costs that stream alone. Another one is served all the while."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -186,15 +186,13 @@ async def test_a_million_names_end_their_stream(
 
 async def test_a_million_names_in_small_requests_end_their_stream(served: adsservers.Served, good: Good) -> None:
     async with adsclients.delta(served.target) as bad:
-        reading = asyncio.create_task(bad.ended())
-        with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError)):
-            for start in range(0, len(MILLION), 50_000):
-                await bad.ask(RDS, resource_names_subscribe=MILLION[start : start + 50_000])
-                await good.served_still()
-            await asyncio.sleep(0)
-            assert (await reading)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-            raise asyncio.InvalidStateError
-        assert (await reading)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        end = asyncio.create_task(bad.ended())
+        for start in range(0, len(MILLION), 50_000):
+            if bad.call.done():
+                break
+            await bad.ask(RDS, resource_names_subscribe=MILLION[start : start + 50_000])
+            await good.served_still()
+        assert (await end)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_a_request_beyond_the_limit_of_the_transport_ends_its_stream(

@@ -439,6 +439,15 @@ def test_adding_a_star_to_names_brings_the_rest() -> None:
     assert speaker.ack("EDS") == ["EDS: eb"]
 
 
+def test_a_name_given_up_for_a_star_in_one_request_is_answered_r34() -> None:
+    speaker = talking(is_delta=True)
+    first(speaker, "EDS", "ea")
+    speaker.ack("EDS")
+    speaker.publish(talk.snapshot(START, EDS="eb"))
+    speaker.ack("EDS")
+    assert speaker.ask(delta("EDS", "*", "ea")) == ["EDS: eb -ea"]
+
+
 def test_no_answer_names_a_resource_twice_r20() -> None:
     speaker = talking(is_delta=True)
     assert first(speaker, "EDS", "ea ea eb") == ["EDS: ea eb"]

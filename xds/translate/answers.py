@@ -38,8 +38,8 @@ def answer(
 def wrong_tenant(header_name: str, tenant: str) -> Message:
     """The first route of a tenant's table in header mode.
 
-    Envoy chooses the table by the first of several values, while services see them all (`acme, beta`): such a request
-    is refused. Preflights carry no such header and never come here.
+    Envoy chooses the table by the first of several values, while services see them all (`acme,beta`; listeners join
+    repeated headers): such a request is refused.
     """
     match = everything(header(header_name, exact=tenant, invert=True))
     return answer("bad-tenant-header", match, 400, _wrong_tenant(header_name))

@@ -38,4 +38,4 @@ CODES: Mapping[str, str] = MappingProxyType(
 def body(code: str, message: str = "", **details: str | int) -> str:
     """The error as JSON text; without a message of its own, the one of the table."""
     error = {"code": code, "message": message or CODES[code], "details": details}
-    return json.dumps({"error": error}, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps({"error": error}, ensure_ascii=False, separators=(",", ":"), sort_keys=True)

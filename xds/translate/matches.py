@@ -30,7 +30,7 @@ def text_matcher(exact: str | None = None, regex: str | None = None, prefix: str
 def header(name: str, *, invert: bool = False, **text: str | None) -> Message:
     """A condition on a header: present, or (with `exact`, `regex` or `prefix`) of this form. `invert`: the opposite.
 
-    A header given more than once counts as its values joined by a comma.
+    Of a header given more than once one value suffices (Envoy 1.40).
     """
     name = header_key(name)
     if any(value is not None for value in text.values()):

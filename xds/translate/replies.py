@@ -32,10 +32,11 @@ Struct = messages.message("google.protobuf.Struct")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Which of Envoy's own answers get which error."""
+    """Which of Envoy's own answers get which error; `reason`: with the short names Envoy has for what went wrong."""
 
     code: str
     when: Callable[[], Message]
+    reason: bool = False
 
 
 def _status(status: int) -> Callable[[], Message]:
@@ -64,11 +65,11 @@ REPLIES = (
     Reply("rate_limited", _status(429)),
     Reply("headers_too_large", _status(431)),
     Reply("not_implemented", _status(501)),
-    Reply("bad_gateway", _status(502)),
-    Reply("overloaded", _flag("UO")),
-    Reply("no_healthy_upstream", _flag("UH")),
-    Reply("upstream_unavailable", _status(503)),
-    Reply("upstream_timeout", _status(504)),
+    Reply("bad_gateway", _status(502), reason=True),
+    Reply("overloaded", _flag("UO"), reason=True),
+    Reply("no_healthy_upstream", _flag("UH"), reason=True),
+    Reply("upstream_unavailable", _status(503), reason=True),
+    Reply("upstream_timeout", _status(504), reason=True),
 )
 
 
@@ -78,12 +79,12 @@ def local_replies() -> Message:
         text_format_source=DataSource(inline_string="%LOCAL_REPLY_BODY%"), content_type="application/json"
     )
     given = ResponseMapper(filter=_detail("direct_response")(), body_format_override=as_it_is)
-    made = (ResponseMapper(filter=row.when(), body_format_override=_format(row.code)) for row in REPLIES)
-    return LocalReplyConfig(mappers=[given, *made], body_format=_format("error"))
+    made = (ResponseMapper(filter=row.when(), body_format_override=_format(row.code, row.reason)) for row in REPLIES)
+    return LocalReplyConfig(mappers=[given, *made], body_format=_format("error", True))
 
 
-def _format(code: str) -> Message:
-    details = {"status": "%RESPONSE_CODE%", "reason": "%RESPONSE_FLAGS%"}
+def _format(code: str, reason: bool) -> Message:
+    details = {"status": "%RESPONSE_CODE%"} | ({"reason": "%RESPONSE_FLAGS%"} if reason else {})
     return SubstitutionFormatString(
         json_format=_struct({"error": {"code": code, "message": CODES[code], "details": details}})
     )

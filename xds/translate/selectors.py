@@ -2,13 +2,15 @@
 
 Envoy picks a tenant's table by a header whose value must equal the scope's key, letter by letter.
 
-- `header`: ids are lower case, so another case is an unknown tenant (404).
+- `header`: ids are lower case, so another case is an unknown tenant (404). Of a header given twice Envoy 1.40 reads the
+  first value where it chooses the table, is content with any of them where a route matches, and hands on both. So all
+  values are joined by a comma before anything else; the first chooses the table, whose first route answers 400.
 - `host`: names of hosts know no case. A first filter writes the host in lower case into a header of our own, a second
   has the table chosen anew; the port is cut off where the header is read. What this needs came with Envoy 1.40.
 - `claim`: comes with issue 3; until then no request names a tenant, and every answer is 404.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -17,6 +19,7 @@ from google.protobuf.message import Message
 from tenants.documents import TenantSelector
 from xds import messages
 from xds.translate.edits import header
+from xds.translate.matches import header_key
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3."
@@ -41,11 +44,14 @@ CLAIM_HEADER = "x-gatecast-claim"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The header that holds the key, what ends the key in it, headers nobody outside may set, and first filters."""
+    """The header that holds the key, and what ends the key in it.
+
+    `ours`: nobody outside may set the header. `lower_case`: the host is written into it.
+    """
 
     header: str
     ends: str = ""
-    forbidden: tuple[str, ...] = ()
+    ours: bool = False
     lower_case: bool = False
 
     def key_builder(self) -> Message:
@@ -54,29 +60,35 @@ class Selection:
         return ScopeKeyBuilder(fragments=[FragmentBuilder(header_value_extractor=extract)])
 
     def early(self) -> list[Message]:
-        """What happens to the headers before anything else."""
-        if not self.forbidden:
+        """What happens to the header before anything else. Several hosts Envoy joins by itself."""
+        if self.header == header_key("host"):
             return []
-        dropped = EarlyHeaderMutation(mutations=[HeaderMutation(remove=name) for name in self.forbidden])
+        change = HeaderMutation(remove=self.header) if self.ours else HeaderMutation(append=_joined(self.header))
         name = "envoy.http.early_header_mutation.header_mutation"
-        return [TypedExtensionConfig(name=name, typed_config=messages.pack(dropped))]
+        config = messages.pack(EarlyHeaderMutation(mutations=[change]))
+        return [TypedExtensionConfig(name=name, typed_config=config)]
 
     def filters(self) -> list[Message]:
         """The first HTTP filters."""
         return [_lower_case_host(), _choose_again()] if self.lower_case else []
 
 
-SELECTIONS: Mapping[str, Selection] = MappingProxyType(
+SELECTIONS: Mapping[str, Callable[[str], Selection]] = MappingProxyType(
     {
-        "host": Selection(HOST_HEADER, ends=":", forbidden=(HOST_HEADER,), lower_case=True),
-        "claim": Selection(CLAIM_HEADER, forbidden=(CLAIM_HEADER,)),
+        "header": lambda name: Selection(header_key(name), ends=","),
+        "host": lambda _name: Selection(HOST_HEADER, ends=":", ours=True, lower_case=True),
+        "claim": lambda _name: Selection(CLAIM_HEADER, ours=True),
     }
 )
 
 
 def selection(selector: TenantSelector) -> Selection:
     """The row for a gateway's `tenant`."""
-    return SELECTIONS.get(selector.source) or Selection(selector.name or "")
+    return SELECTIONS[selector.source](selector.name or "")
+
+
+def _joined(name: str) -> Message:
+    return header(name, f'%CEL(request.headers["{name}"])%', "OVERWRITE_IF_EXISTS")
 
 
 def _lower_case_host() -> Message:

@@ -40,8 +40,9 @@ async def test_each_tenant_is_answered_by_its_own_routes(edge: edges.Edge) -> No
 
 async def test_the_name_of_the_header_knows_no_case_and_blanks_around_the_value_do_not_count(edge: edges.Edge) -> None:
     await edge.put(signed("acme"), signed("beta"))
-    for name, value in (("X-Tenant-ID", "acme"), ("X-TENANT-ID", " acme"), ("x-tenant-id", "\tacme \t")):
-        assert whose(await get(edge, "/a", (name, value))) == "acme", (name, value)
+    for line in ("X-Tenant-ID: acme", "X-TENANT-ID:acme", "x-tenant-id: \tacme \t"):
+        said = await edge.raw(f"GET /a HTTP/1.1\r\nhost: x\r\n{line}\r\n\r\n".encode())
+        assert f"{WHOSE}: acme\r\n" in said, (line, said)
 
 
 async def test_an_unknown_tenant_is_404_and_no_service_hears_of_it(edge: edges.Edge) -> None:
@@ -129,8 +130,8 @@ async def test_tenants_that_take_turns_on_one_connection_get_their_own_answers(e
     await edge.put(*(signed(name) for name in names))
     order = [name for pair in itertools.permutations(names, 2) for name in pair]
     ask = "".join(f"GET /a HTTP/1.1\r\nhost: x\r\nx-tenant-id: {name}\r\n\r\n" for name in order)
-    bad = "GET /a HTTP/1.1\r\nhost: x\r\nx-tenant-id: nobody\r\nconnection: close\r\n\r\n"
-    said = (await edge.raw(ask.encode(), bad.encode())).decode()
+    bad = "GET /a HTTP/1.1\r\nhost: x\r\nx-tenant-id: nobody\r\n\r\n"
+    said = await edge.raw(ask.encode(), bad.encode(), answers=len(order) + 1)
     told = [line.removeprefix(f"{WHOSE}: ") for line in said.split("\r\n") if line.startswith(f"{WHOSE}: ")]
     assert told == order
     assert said.count("HTTP/1.1 200") == len(order)

@@ -119,9 +119,9 @@ async def test_nothing_else_in_a_request_changes_the_tenant(hosts: edges.Edge, s
 async def test_two_hosts_in_one_request_are_refused(hosts: edges.Edge) -> None:
     await hosts.put(signed("acme"), signed("beta"))
     before = hosts.echo.count
-    for pair in itertools.permutations(("acme.example.com", "beta.example.com", "acme.example.com:80", ""), 2):
+    for pair in itertools.permutations(("acme.example.com", "beta.example.com", "acme.example.com:80", "x"), 2):
         lines = "".join(f"host: {host}\r\n" for host in pair)
-        said = (await hosts.raw(f"GET /a HTTP/1.1\r\n{lines}connection: close\r\n\r\n".encode())).decode()
+        said = await hosts.raw(f"GET /a HTTP/1.1\r\n{lines}\r\n".encode())
         assert said.startswith(("HTTP/1.1 400", "HTTP/1.1 404")), (pair, said)
         assert WHOSE not in said
     assert hosts.echo.count == before
@@ -130,8 +130,7 @@ async def test_two_hosts_in_one_request_are_refused(hosts: edges.Edge) -> None:
 async def test_a_whole_url_as_target_counts_more_than_the_host_header(hosts: edges.Edge) -> None:
     """RFC 9112, 3.2.2. The service must see the same host as the gateway."""
     await hosts.put(signed("acme"), signed("beta"))
-    ask = "GET http://beta.example.com/a HTTP/1.1\r\nhost: acme.example.com\r\nconnection: close\r\n\r\n"
-    said = (await hosts.raw(ask.encode())).decode()
+    said = await hosts.raw(b"GET http://beta.example.com/a HTTP/1.1\r\nhost: acme.example.com\r\n\r\n")
     assert f"{WHOSE}: beta\r\n" in said
     assert '"host": "beta.example.com"' in said
     assert "acme" not in said
@@ -139,10 +138,10 @@ async def test_a_whole_url_as_target_counts_more_than_the_host_header(hosts: edg
 
 async def test_no_host_at_all_is_refused(hosts: edges.Edge) -> None:
     await hosts.put(signed("acme"))
-    for ask in (b"GET /a HTTP/1.1\r\nconnection: close\r\n\r\n", b"GET /a HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n"):
-        said = await hosts.raw(ask)
-        assert said.startswith((b"HTTP/1.1 400", b"HTTP/1.1 404")), said
-        assert WHOSE.encode() not in said
+    for line in (b"", b"host:\r\n", b"host: \t\r\n"):
+        said = await hosts.raw(b"GET /a HTTP/1.1\r\n" + line + b"\r\n")
+        assert said.startswith(("HTTP/1.1 400", "HTTP/1.1 404")), said
+        assert WHOSE not in said
 
 
 async def test_hosts_that_take_turns_on_one_connection_get_their_own_answers(hosts: edges.Edge) -> None:
@@ -150,8 +149,8 @@ async def test_hosts_that_take_turns_on_one_connection_get_their_own_answers(hos
     await hosts.put(*(signed(name) for name in names))
     order = [name for pair in itertools.permutations(names, 2) for name in pair]
     ask = "".join(f"GET /a HTTP/1.1\r\nhost: {edges.host(name).upper()}:81\r\n\r\n" for name in order)
-    bad = "GET /a HTTP/1.1\r\nhost: nobody.example.com\r\nconnection: close\r\n\r\n"
-    said = (await hosts.raw(ask.encode(), bad.encode())).decode()
+    bad = "GET /a HTTP/1.1\r\nhost: nobody.example.com\r\n\r\n"
+    said = await hosts.raw(ask.encode(), bad.encode(), answers=len(order) + 1)
     told = [line.removeprefix(f"{WHOSE}: ") for line in said.split("\r\n") if line.startswith(f"{WHOSE}: ")]
     assert told == order
     assert said.count("HTTP/1.1 404") == 1
@@ -169,10 +168,3 @@ async def test_a_host_that_moves_to_another_tenant_takes_its_requests_along(host
 
     await hosts.until(moved, "the host to have moved")
     assert whose(await get(hosts, "giver.example.com")) == "giver"
-
-
-async def test_a_tenant_without_hosts_cannot_be_named(hosts: edges.Edge) -> None:
-    await hosts.served.apply(edges.text([{"kind": "Tenant", "id": "hidden"}]))
-    await hosts.put(signed("acme"))
-    for host in ("hidden", "hidden.example.com"):
-        assert edges.error(await get(hosts, host, ("x-tenant-id", "hidden"))) == "unknown_tenant"

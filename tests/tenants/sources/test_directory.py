@@ -6,6 +6,8 @@
 import asyncio
 import errno
 import os
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
@@ -16,7 +18,7 @@ from tenants.catalog import Catalog, Changes
 from tenants.errors import Refused
 from tenants.sources.directory import DISK, Disk, Limits, changes, read_file
 
-WITHIN = 4.0
+WITHIN = 20.0
 QUICK = Limits(tick=0.1)
 PATIENT = Limits(quiet=0.4, bound=15.0, tick=0.1)
 NEVER = 3600.0
@@ -41,7 +43,7 @@ class Follower:
         return self.last
 
     async def watch(self, directory: Path) -> None:
-        """Go on until notifications arrive: the first look after the start finds one change, a notification the other."""
+        """Go on until notifications arrive: the look when the watch begins finds one change, they tell the other."""
         write(directory, watch=doc("watch"))
         await self.next()
         (directory / "watch.yaml").unlink()
@@ -193,6 +195,31 @@ async def test_a_burst_of_a_thousand_files_is_one_change(settings: Path) -> None
         write(settings, a=doc("one", parity="exact"))
         await follower.next()
         assert follower.put == "one"
+
+
+async def test_nothing_is_read_before_all_is_quiet(settings: Path) -> None:
+    calm, looked, loop = threading.Event(), asyncio.Event(), asyncio.get_running_loop()
+    calm.set()
+
+    def clock() -> int:
+        """While it is not calm, it stands still at the latest change."""
+        if calm.is_set():
+            return time.time_ns() + 10**12
+        loop.call_soon_threadsafe(looked.set)
+        return max(path.stat().st_ctime_ns for path in (settings, *settings.iterdir()))
+
+    limits = Limits(quiet=0.05, bound=NEVER, tick=0.1)
+    async with follow(settings, limits=limits, disk=Disk(read_file, clock)) as follower:
+        calm.clear()
+        coming = asyncio.create_task(follower.next())
+        write(settings, a=doc("one", parity="exact"))
+        for _ in range(3):  # it has looked, and looked again
+            looked.clear()
+            await asyncio.wait_for(looked.wait(), WITHIN)
+        write(settings, b=doc("two", parity="exact"))
+        calm.set()
+        await coming
+        assert follower.put == "one two"
 
 
 async def test_files_that_never_rest_are_read_at_the_bound(settings: Path) -> None:

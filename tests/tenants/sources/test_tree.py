@@ -4,7 +4,7 @@ import pytest
 
 from tenants.catalog import Catalog, Changes
 from tenants.documents import Key
-from tenants.sources.stamps import UNSURE, Unreadable, different, is_settings, pause, remembered
+from tenants.sources.stamps import UNSURE, Unreadable, different, is_settings, remembered, unquiet
 from tenants.sources.tree import Files, step
 
 BROKEN = "kind: [\n"
@@ -312,16 +312,16 @@ def test_a_name_tells_whether_a_file_holds_settings(name: str, settings: bool) -
     assert is_settings(name) is settings
 
 
-SECOND = 1_000_000_000
-
-
 @pytest.mark.parametrize(
-    ("newest", "now", "wait"),
-    [(0, SECOND, 0.0), (SECOND, SECOND, 0.5), (SECOND, SECOND + SECOND // 10, 0.4), (9 * SECOND, SECOND, 0.0)],
-    ids=["long ago", "right now", "a moment ago", "by a clock that is ahead"],
+    ("newest", "wait"),
+    [(0, None), (9_500, None), (9_600, 0.0), (10_000, 0.2), (10_100, 0.3), (10_300, 0.5), (10_301, None)],
+    ids=["long ago", "just quiet", "not at the start", "at the start", "during the walk", "now", "a clock ahead"],
 )
-def test_it_waits_until_nothing_has_changed_for_a_while(newest: int, now: int, wait: float) -> None:
-    assert pause(newest, now, 0.5) == pytest.approx(wait)
+def test_it_waits_until_nothing_has_changed_for_a_while(newest: int, wait: float | None) -> None:
+    """A walk from second 10 to second 10.3."""
+    got = unquiet(newest * 1_000_000, 10_000_000_000, 10_300_000_000, quiet=0.5)
+
+    assert got == (wait if wait is None else pytest.approx(wait))
 
 
 def test_what_is_below_an_unreadable_folder_is_not_gone() -> None:
