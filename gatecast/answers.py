@@ -53,16 +53,22 @@ async def invalid(_request: Request, error: Exception) -> Response:
     return failure(422, f"{details[0]['path']}: {details[0]['message']}", details=details)
 
 
+async def defect(_request: Request, _error: Exception) -> Response:
+    """Answer for what should not have happened. Starlette raises the error again, and `Envelope` logs it."""
+    return failure(500, "this is a defect of gatecast; its log has more", "internal")
+
+
 def install(app: FastAPI) -> None:
     """Give every error of the app its body."""
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, defect)
 
 
 class Envelope:
     """Around the app: `X-Request-ID` (the caller's, else made) and `X-Process-Time` (seconds) on every answer.
 
-    A defect in a handler is logged and answered with 500; it never leaves the server without an answer.
+    A defect in a handler is logged here and goes no further; it has been answered with 500.
     """
 
     def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -72,14 +78,12 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        began, started = self._clock(), False
+        began = self._clock()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if ID.fullmatch(given) else uuid.uuid4().hex
 
         async def marked(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers["x-process-time"] = f"{self._clock() - began:.6f}"
@@ -89,5 +93,3 @@ class Envelope:
             await self.app(scope, receive, marked)
         except Exception:
             log.exception("request failed", request_id=request_id, path=scope["path"])
-            if not started:
-                await failure(500, "this is a defect of gatecast; its log has more", "internal")(scope, receive, marked)

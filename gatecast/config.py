@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gatecast.addresses import Address
 from tenants.errors import Refused
@@ -32,7 +32,7 @@ def _address(value: object) -> Address:
         raise PydanticCustomError("address", "{why}", {"why": str(error)}) from None
 
 
-ListenAddress = Annotated[Address, BeforeValidator(_address)]
+ListenAddress = Annotated[Address, BeforeValidator(_address), NoDecode]
 Seconds = Annotated[float, Field(ge=0, le=60)]
 
 

@@ -142,6 +142,7 @@ class _Round:
     def _reach(self, dirty: Iterable[Key]) -> set[Key]:
         """The documents to look at: those spoken about, and whoever waits for or depends on what they would change."""
         reached: set[Key] = set()
+        opened: set[Token] = set()  # each set of waiters is looked into once, however many stir it
         stack = list(dirty)
         while stack:
             key = stack.pop()
@@ -150,17 +151,18 @@ class _Round:
             reached.add(key)
             old, new = self.before.get(key), _document(self.books.entry(key).wanted)
             if old != new:
-                stack += self._affected(key, old, new)
+                stack += self._affected(key, old, new, opened)
         return reached
 
-    def _affected(self, key: Key, old: Document | None, new: Document | None) -> Iterator[Key]:
+    def _affected(self, key: Key, old: Document | None, new: Document | None, opened: set[Token]) -> Iterator[Key]:
         tokens: set[Token] = {key}
         tokens |= set(exclusive(old) if old else ()) ^ set(exclusive(new) if new else ())
         yield from (other for other in targets(old) - targets(new) if not self.books.entry(other).claims)
         if key.kind == "Gateway":
             tokens.add(GATEWAYS)
-        for token in tokens:
+        for token in tokens - opened:
             yield from self.books.waiters.get(token, ())
+        opened |= tokens
         yield from self._dependents(key, old, new)
 
     def _dependents(self, key: Key, old: Document | None, new: Document | None) -> Iterator[Key]:

@@ -23,6 +23,7 @@ ROOTS = (
     "envoy.config.route.v3.ScopedRouteConfiguration",
     "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+    "envoy.extensions.clusters.dns.v3.DnsCluster",
     "envoy.extensions.filters.http.buffer.v3.Buffer",
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
     "envoy.extensions.filters.http.cors.v3.Cors",

@@ -5,7 +5,7 @@ What is needed goes first: a route table waits until the client holds the cluste
 a cluster is removed only when no table that this client may still hold uses it. Both wait for this client alone,
 name by name, so one tenant's slow or refused resource never holds up another's. Waiting for an answer ends after
 PATIENCE; what the client *refused* is no answer to wait for: its dependants stay as they are until newer content is
-accepted.
+accepted, or go without it where the client holds nothing of them yet.
 """
 
 from collections.abc import Mapping
@@ -56,6 +56,8 @@ class Order:
     def may_go(self, kind: Kind, name: str, want: Resource | None, snapshot: Snapshot, now: float) -> bool:
         """Whether `name` may be sent (`want`) or removed (None) now."""
         waits, refused = self._in_use(kind, name) if want is None else self._missing(kind, want, snapshot)
+        if want is not None and self._interests[kind.name].held(name) is None:
+            refused = False  # nothing to stay at: a proxy that starts would wait for it with all it has
         if refused or not waits:
             self._since.pop((kind.name, name), None)
             return not refused
@@ -80,7 +82,7 @@ class Order:
             for used in want.uses or ():
                 if other.covers(used) and not other.keeps(used) and snapshot.get(other.kind.name, used):
                     refused = refused or used in other.parked
-                    waits = True
+                    waits = waits or used not in other.parked
         return waits, refused
 
     def _in_use(self, kind: Kind, name: str) -> tuple[bool, bool]:

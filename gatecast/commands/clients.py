@@ -55,8 +55,9 @@ def listing(clients: list[dict[str, Any]], *, wide: bool) -> str:
     head += ["VARIANT", "ADDRESS", "BUILD", "CONNECTED"] if wide else []
     painted = [[*row[:3], paint(row[3], COLOURS.get(row[3], "white")), *row[4:]] for row in rows]
     refusals = [line for client in clients for line in _refusals(client)]
+    noun = "stream" if len(clients) == 1 else "streams"
     bad = sum(client["state"] == "REJECTED" for client in clients)
-    return "\n".join([table(head, painted), *refusals, f"{len(clients)} streams, {bad} with something rejected"])
+    return "\n".join([table(head, painted), *refusals, f"{len(clients)} {noun}, {bad} with something rejected"])
 
 
 def _word(state: str) -> str:

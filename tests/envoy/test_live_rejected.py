@@ -187,6 +187,23 @@ async def test_a_tenant_that_turns_bad_stays_at_its_last_good_version(
     assert traffic.failures == []
 
 
+@pytest.mark.parametrize("how", [impatient, sourceless])
+async def test_a_table_stays_where_it_was_while_the_cluster_it_would_move_to_is_rejected(
+    tmp_path: Path, ads: Json, saboteur: Saboteur, how: Callable[[Any], None]
+) -> None:
+    """The tenant asks for a cluster of its own: until that is good, its requests go where they went."""
+    async with stages.stage(tmp_path, ads, worlds.tenant("gamma"), encode=saboteur.encode) as stage:
+        async with stage.load("gamma", rate=300) as traffic:
+            saboteur.spoil["CDS", "orders@gamma"] = how
+            await stage.change(gamma_tagged(5, "bad"))
+            await reported(stage, Case("CDS", "orders@gamma", how, "gamma"))
+            await others_go_on(stage, "CDS")
+            saboteur.spoil.clear()
+            await stage.change(gamma_tagged(6, "good"))
+            await stage.until_tag("gamma", "good")
+        assert traffic.failures == []
+
+
 def gamma_tagged(limit: int, tag: str) -> Json:
     policies = {"circuit_breaker": {"max_requests": limit}, "headers": {"response": {"set": {"x-tag": tag}}}}
     return worlds.tenant("gamma", policies=policies)

@@ -105,9 +105,7 @@ async def test_every_answer_has_an_id_and_a_time(served: Operator) -> None:
         ("GET", "/api/v1/snapshots/edge/rds/nix", 404, "not_found"),
     ],
 )
-async def test_every_error_has_the_one_body(
-    method: str, path: str, status: int, code: str, served: Operator
-) -> None:
+async def test_every_error_has_the_one_body(method: str, path: str, status: int, code: str, served: Operator) -> None:
     answer = await served.http.request(method, path)
     body = answer.json()
     assert answer.status_code == status

@@ -9,7 +9,7 @@ from typing import Any
 from worlds import Json, World, gateway, route, service, tenant, world
 
 TOKEN = "!#$&'*+.^_`|~-9z"  # every kind of character a header name may have, but `%`
-TEXT = "é 100% %REQ(host)% 日本\t\"\\ {}"
+TEXT = 'é 100% %REQ(host)% 日本\t"\\ {}'
 
 POLICIES: dict[str, list[Json]] = {
     "rate_limit": [

@@ -73,9 +73,10 @@ def only(served: planes.Served) -> Any:
 
 
 def quiet(served: planes.Served) -> bool:
-    """Nothing is outstanding or left to say on any stream, and there is one."""
-    interests = [one for client in served.plane.hub.clients.values() for one in client.machine.interests.values()]
-    return bool(interests) and not any(one.sent or one.pending for one in interests)
+    """No stream waits for an ACK or has something to say, and there is one."""
+    clients = list(served.plane.hub.clients.values())
+    waiting = (one.sent for client in clients for one in client.machine.interests.values())
+    return bool(clients) and not any(waiting) and not any(client.wake.is_set() for client in clients)
 
 
 def sent(served: planes.Served) -> dict[str, int]:

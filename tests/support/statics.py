@@ -1,6 +1,6 @@
 """Translated documents as one Envoy bootstrap without a control plane: for `envoy --mode validate` and for traffic.
 
-The messages are ours; only where Envoy would fetch what they name (scopes, routes, endpoints), that is put in their place.
+The messages are ours; where Envoy would fetch what they name (scopes, routes, endpoints), that is put in their place.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Documents for tests from short JSON, and what one tenant comes to. No checks between documents: each is taken as it is."""
+"""Documents for tests from short JSON, and what one tenant comes to. They are not checked against one another."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

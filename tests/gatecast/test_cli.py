@@ -1,0 +1,188 @@
+"""The command line: exit codes, what stands on stdout, what an error says."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gatecast.cli import COMMANDS
+from gatecast.commands import clients
+from gatecast.output import age, table
+
+EXAMPLE = str(Path(__file__).parents[2] / "gatecast" / "example")
+Run = Callable[..., Any]
+
+
+def test_help_names_every_command(gatecast: Run) -> None:
+    ran = gatecast("--help")
+    assert ran.code == 0
+    assert all(f"  {name} " in ran.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_begins_as_the_table_says(name: str, gatecast: Run) -> None:
+    ran = gatecast(name, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: gatecast {name} ")
+    assert COMMANDS[name][1].rstrip(".") in " ".join(ran.out.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "grpc google pydantic fastapi uvicorn httpx rich yaml xds watchfiles structlog asyncio"
+    program = (
+        "import sys; from gatecast.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"print(*sorted(set('{heavy}'.split()) & set(sys.modules)), file=sys.stderr, end='')"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((), 2),
+        (("nix",), 2),
+        (("check",), 2),
+        (("check", "-f", EXAMPLE, "-o", "xml"), 2),
+        (("check", "-f", "/nowhere"), 1),
+        (("check", "-f", EXAMPLE), 0),
+        (("translate", "-f", EXAMPLE, "--tenant", "nix"), 4),
+        (("translate", "-f", EXAMPLE, "--tenant", "acme", "--gateway", "nix"), 4),
+        (("bootstrap", "--gateway", "edge", "--node", "a", "--xds", "nonsense"), 1),
+        (("serve",), 1),
+        (("serve", "--settings", EXAMPLE, "--xds", "0.0.0.0:1"), 1),
+        (("status", "--server", "http://127.0.0.1:9"), 7),
+        (("clients", "--server", "http://127.0.0.1:9"), 7),
+        (("clients", "--server", "nonsense"), 1),
+        (("version",), 0),
+    ],
+)
+def test_exit_codes_are_the_published_ones(arguments: tuple[str, ...], code: int, gatecast: Run) -> None:
+    ran = gatecast(*arguments)
+    assert ran.code == code, ran
+    assert "Traceback" not in ran.err
+    assert bool(ran.err) == (code != 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "-f", EXAMPLE, "-o", "json"),
+        ("check", "-f", "/nowhere", "-o", "json"),
+        ("check", "-ojson"),
+        ("check", "-f", EXAMPLE, "--output=json", "--nix"),
+        ("translate", "-f", EXAMPLE, "--tenant", "acme", "-o", "json"),
+        ("translate", "-f", EXAMPLE, "--tenant", "nix", "-o", "json"),
+        ("status", "--server", "http://127.0.0.1:9", "-o", "json"),
+    ],
+)
+def test_with_json_stdout_is_one_document_also_on_error(arguments: tuple[str, ...], gatecast: Run) -> None:
+    ran = gatecast(*arguments)
+    found = json.loads(ran.out)
+    assert ("error" in found) == (ran.code != 0)
+    if ran.code:
+        assert found["error"]["message"] in ran.err
+
+
+def test_a_defect_is_told_without_a_stack_trace(gatecast: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatecast.offline.problems", lambda *_: 1 / 0)
+    ran = gatecast("check", "-f", EXAMPLE)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("Error: ZeroDivisionError: division by zero\nThis is a defect of gatecast.")
+    assert "Traceback" not in ran.err
+
+
+def test_translate_prints_each_resource_under_its_name(gatecast: Run) -> None:
+    ran = gatecast("translate", "-f", EXAMPLE, "--tenant", "beta")
+    documents = list(yaml.safe_load_all(ran.out))
+    heads = [line for line in ran.out.splitlines() if line.startswith("# gateway")]
+    assert heads == [
+        f"# gateway edge: {one}" for one in ("SRDS beta", "RDS beta", "CDS orders", "EDS orders", "CDS payments", "EDS payments")
+    ]  # fmt: skip
+    assert [one.get("name") or one["cluster_name"] for one in documents] == [head.split()[-1] for head in heads]
+    assert documents[1]["virtual_hosts"][0]["routes"]
+
+
+def test_bootstrap_prints_what_stands_in_the_tree(gatecast: Run) -> None:
+    ran = gatecast("bootstrap", "--gateway", "edge", "--node", "envoy-1")
+    assert ran.out == (Path(__file__).parents[2] / "envoy" / "bootstrap.yaml").read_text()
+
+
+def test_bootstrap_says_what_it_was_told(gatecast: Run) -> None:
+    ran = gatecast("bootstrap", "--gateway", "g", "--node", "n", "--sotw", "--xds", "[::1]:7", "--admin-port", "8")
+    found = yaml.safe_load(ran.out)
+    assert found["node"] == {"id": "n", "cluster": "g"}
+    assert found["dynamic_resources"]["ads_config"]["api_type"] == "GRPC"
+    assert found["admin"]["address"]["socket_address"]["port_value"] == 8
+    assert '"::1"' in json.dumps(found["static_resources"])
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(shell: str, gatecast: Run) -> None:
+    ran = gatecast("completion", shell)
+    assert (ran.code, "_GATECAST_COMPLETE" in ran.out) == (0, True)
+
+
+def test_a_table_is_aligned_and_cuts_nothing_off() -> None:
+    assert table(("A", "BB"), [("long one", "x"), ("s", "y")]) == "A         BB\nlong one  x\ns         y"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.04, "0.0s"),
+        (9.94, "9.9s"),
+        (59.9, "59s"),
+        (182.0, "3m02s"),
+        (18_420.0, "5h07m"),
+        (172_800.0, "2d"),
+    ],
+)
+def test_ages_are_short(seconds: float | None, text: str) -> None:
+    assert age(seconds) == text
+
+
+def client(**rds: Any) -> dict[str, Any]:
+    empty = {
+        "version": "",
+        "accepted_version": "",
+        "pushes": 0,
+        "rejections": 0,
+        "error": "",
+        "rejected": [],
+        "tenants": [],
+    }
+    ages = {"pushed_age": None, "answered_age": None}
+    types = [
+        {"type": "CDS", "state": "SYNCED", **empty, **ages},
+        {"type": "RDS", "state": "SYNCED", **empty, **ages, **rds},
+    ]
+    return {
+        "id": "1", "node": "edge-1", "gateway": "edge", "state": rds.get("state", "SYNCED"), "types": types,
+        "variant": "delta", "address": "ipv4:1", "build": "envoy 1.40.0", "connected_at": "2026-11-20T10:00:00.000Z",
+    }  # fmt: skip
+
+
+def test_clients_are_a_line_each_and_their_refusals_below() -> None:
+    refusal = {
+        "state": "REJECTED",
+        "rejected": ["acme"],
+        "tenants": ["acme"],
+        "error": "bad\n\x1b[31mdomains",
+        "pushed_age": 3.0,
+    }
+    shown = clients.listing([client(**refusal)], wide=False).splitlines()
+    assert shown[0].split() == ["ID", "NODE", "GATEWAY", "STATE", "CDS", "RDS", "LAST", "PUSH", "LAST", "ANSWER"]
+    assert shown[1].split() == ["1", "edge-1", "edge", "REJECTED", "ok", "rejected", "3.0s", "-"]
+    assert shown[2] == "  edge-1: RDS rejected acme of tenant acme: bad  [31mdomains"
+    assert shown[3] == "1 stream, 1 with something rejected"
+    assert clients.listing([], wide=False) == "no proxy is connected"
+    assert "envoy 1.40.0" in clients.listing([client()], wide=True)
+    assert "TYPE" in clients.detail(client())

@@ -1,0 +1,81 @@
+"""Rules for compose.yaml and the Dockerfile, read as text: no container engine is needed."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tenants.reading import read
+
+ROOT = Path(__file__).parents[2]
+SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+
+
+def test_the_four_services_are_there() -> None:
+    assert set(SERVICES) == {"gatecast", "envoy", "orders", "payments"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_service_is_confined_and_watched(name: str) -> None:
+    service = SERVICES[name]
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert "environment" not in service  # where secrets would stand
+    assert re.search(r":v?\d+\.\d+\.\d+$", service["image"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_is_published_beyond_loopback(name: str) -> None:
+    service = SERVICES[name]
+    assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", ()))
+    assert service.get("network_mode", "service:orders") == "service:orders"
+    assert "--insecure" not in service.get("command", ())
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_mounted_path_is_in_the_tree_and_read_only(name: str) -> None:
+    for volume in SERVICES[name].get("volumes", ()):
+        source, _, mode = volume.split(":")
+        assert (ROOT / source).exists()
+        assert mode == "ro"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_is_waited_for_is_healthy(name: str) -> None:
+    waits = SERVICES[name].get("depends_on", {})
+    assert set(waits) <= set(SERVICES)
+    assert all(wait == {"condition": "service_healthy"} for wait in waits.values())
+
+
+def test_ports_agree_with_the_example() -> None:
+    documents = {
+        one.key: one.document.as_given()
+        for file in sorted((ROOT / "gatecast" / "example").glob("*.yaml"))
+        for one in read(file.read_text(), file.name).documents
+    }
+    for name in ("orders", "payments"):
+        assert SERVICES[name]["command"] == [name, *documents["Service", name]["endpoints"]]  # type: ignore[index]
+    port = documents["Gateway", "edge"]["listeners"][0]["port"]  # type: ignore[index]
+    assert SERVICES["orders"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_the_image_is_pinned_and_runs_as_nobody() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    bases = [line.split()[1] for line in lines if line.startswith("FROM")]
+    assert all(re.search(r":\d+\.\d+-\w+", base) for base in bases)
+    assert "USER 65532:65532" in lines
+    assert any(line.startswith("HEALTHCHECK") for line in lines)
+    assert "-c constraints.txt" in "\n".join(lines)
+
+
+def test_only_what_the_image_needs_is_sent_to_the_builder() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    kept = {line[1:].rstrip("/") for line in lines if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert "*" in lines
+    assert kept == {name for names in copied for name in names.split()}

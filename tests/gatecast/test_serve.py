@@ -1,0 +1,237 @@
+"""`gatecast serve` as a process: when it says that it is ready, how it ends, what it refuses."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import adsclients
+import grpc
+import httpx
+import pytest
+
+from gatecast.addresses import Address
+from gatecast.config import Settings
+from gatecast.plane import Plane
+from gatecast.serve import running
+from tenants.errors import Refused
+from xds.waiting import until
+
+EXAMPLE = Path(__file__).parents[2] / "gatecast" / "example"
+ANY = "127.0.0.1:0"
+PATIENCE = 20.0
+
+
+@dataclass
+class Served:
+    """A server process and the log lines it has written so far."""
+
+    process: asyncio.subprocess.Process
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    async def said(self, event: str) -> dict[str, Any]:
+        """Wait for a log line of this event."""
+        return await until(lambda: self.find(event), f"the log line {event!r}", within=PATIENCE)
+
+    def find(self, event: str) -> dict[str, Any] | None:
+        return next((line for line in self.lines if line["event"] == event), None)
+
+    async def listen(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(json.loads(line) if line.startswith(b"{") else {"event": line.decode()})
+
+    async def ended(self) -> int:
+        async with asyncio.timeout(10):
+            return await self.process.wait()
+
+    @property
+    def events(self) -> list[str]:
+        return [line["event"] for line in self.lines]
+
+
+@asynccontextmanager
+async def serve(settings: Path, *flags: str, xds: str = ANY) -> AsyncIterator[Served]:
+    command = (
+        sys.executable,
+        "-m",
+        "gatecast.cli",
+        "serve",
+        "--settings",
+        settings,
+        "--xds",
+        xds,
+        "--api",
+        ANY,
+        *flags,
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GATECAST_")}
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, env=environ)
+    served = Served(process)
+    listening = asyncio.create_task(served.listen())
+    try:
+        yield served
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await listening
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "settings"))
+
+
+async def test_it_is_ready_with_its_first_snapshot_and_ends_in_order_on_sigterm(settings: Path) -> None:
+    async with serve(settings) as served, httpx.AsyncClient(trust_env=False) as http:
+        ready = await served.said("Server ready")
+        assert served.events[:3] == ["listening", "applied", "Server ready"]
+        assert (await http.get(f"http://{ready['api']}/readyz")).status_code == 200
+        async with adsclients.delta(ready["xds"]) as client:
+            await client.ask(adsclients.LDS, resource_names_subscribe=["*"])
+            assert [one.name for one in (await client.next()).resources] == ["public"]
+            clients = (await http.get(f"http://{ready['api']}/api/v1/clients")).json()
+            assert [one["node"] for one in clients["clients"]] == ["n1"]
+            served.process.send_signal(signal.SIGTERM)
+            assert await client.call.read() is grpc.aio.EOF
+            assert await client.call.code() is grpc.StatusCode.UNAVAILABLE
+        assert await served.ended() == 0
+        assert await served.said("stopped")
+        assert not [line for line in served.lines if line.get("level") in ("warning", "error")]
+
+
+async def test_a_changed_file_is_applied_and_a_broken_one_is_logged_with_its_place(settings: Path) -> None:
+    async with serve(settings) as served:
+        await served.said("Server ready")
+        (settings / "acme.yaml").write_text("kind: Tenant\nid: acme\nstatus: asleep\n")
+        problem = await served.said("problem")
+        assert problem["problem"].startswith("acme.yaml:3 Tenant/acme status: ")
+        assert (problem["code"], problem["tenant"], problem["level"]) == ("GC105", "acme", "error")
+        (settings / "acme.yaml").write_text("kind: Tenant\nid: acme\nstatus: suspended\n")
+        await served.said("problems solved")
+
+
+async def test_status_and_clients_ask_the_server(settings: Path) -> None:
+    async with serve(settings) as served:
+        api = (await served.said("Server ready"))["api"]
+        for command, expected in (("status", "ready, revision 1"), ("clients", "no proxy is connected")):
+            arguments = (sys.executable, "-m", "gatecast.cli", command, "--server", f"http://{api}")
+            ran = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+            out, _ = await ran.communicate()
+            assert (ran.returncode, expected in out.decode()) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--xds", "0.0.0.0:0"), "there is no access control yet"),
+        (("--api", "[::]:0"), "there is no access control yet"),
+        (("--drain", "60"), "--drain"),
+    ],
+)
+async def test_what_is_unsafe_is_refused(flags: tuple[str, ...], said: str, settings: Path) -> None:
+    async with serve(settings, *flags) as served:
+        assert await served.ended() == 1
+    told = "".join(served.events)
+    assert said.replace("there is ", "gatecast has ") in told
+    assert "Traceback" not in told
+
+
+async def test_an_empty_directory_is_refused_unless_that_is_meant(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        assert await served.ended() == 1
+    assert "Server ready" not in served.events
+    assert any("--allow-empty" in event for event in served.events)
+    async with serve(tmp_path, "--allow-empty") as served:
+        await served.said("Server ready")
+        served.process.send_signal(signal.SIGINT)
+        assert await served.ended() == 0
+
+
+async def test_an_address_in_use_is_refused(settings: Path) -> None:
+    async with serve(settings) as first:
+        taken = (await first.said("Server ready"))["xds"]
+        async with serve(settings, xds=taken) as second:
+            assert await second.ended() == 1
+        assert any(f"cannot listen on {taken}" in event for event in second.events)
+        assert "Traceback" not in "".join(second.events)
+
+
+async def test_a_second_signal_ends_it_at_once(settings: Path) -> None:
+    async with serve(settings, "--drain", "9") as served:
+        ready = await served.said("Server ready")
+        with (settings / "acme.yaml").open("a"):
+            pass
+        reader, writer = await asyncio.open_connection(*ready["api"].split(":"))
+        writer.write(b"GET /livez HTTP/1.1\r\n")  # an unfinished request keeps the orderly end waiting
+        await writer.drain()
+        served.process.send_signal(signal.SIGTERM)
+        await served.said("shutting down")
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() in (0, 128 + signal.SIGTERM)
+        writer.close()
+
+
+@pytest.fixture
+def here(settings: Path) -> Settings:
+    return Settings(settings=settings, xds=Address("127.0.0.1", 0), api=Address("127.0.0.1", 0))
+
+
+async def test_streams_are_refused_before_the_first_snapshot(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, apply = asyncio.Event(), Plane.apply
+
+    async def late(plane: Plane, found: Any) -> Any:
+        await gate.wait()
+        return await apply(plane, found)
+
+    monkeypatch.setattr(Plane, "apply", late)
+    async with running(here) as server, httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.get(f"http://{server.api}/livez")).status_code == 200
+        assert (await http.get(f"http://{server.api}/readyz")).json()["error"]["code"] == "loading"
+        async with adsclients.delta(str(server.xds)) as client:
+            await client.ask(adsclients.LDS, resource_names_subscribe=["*"])
+            assert await client.call.code() is grpc.StatusCode.UNAVAILABLE
+        gate.set()
+        await server.ready()
+        assert (await http.get(f"http://{server.api}/readyz")).status_code == 200
+
+
+async def test_changes_that_cannot_be_applied_do_not_stop_the_next_ones(
+    here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(here) as server:
+        await server.ready()
+        steps = type(server.plane.builder).steps
+        failed = asyncio.Event()
+
+        def once(*arguments: Any) -> Any:
+            if not failed.is_set():
+                failed.set()
+                raise RuntimeError("a defect")
+            return steps(*arguments)
+
+        monkeypatch.setattr(type(server.plane.builder), "steps", once)
+        acme = here.settings / "acme.yaml"
+        acme.write_text(acme.read_text().replace("600", "601"))
+        await until(failed.is_set, "the defect")
+        before = server.plane.hub.snapshots["edge"]
+        beta = here.settings / "beta.yaml"
+        beta.write_text(beta.read_text().replace("requests: 3", "requests: 4"))
+        await until(lambda: server.plane.hub.snapshots["edge"] is not before, "the next snapshot")
+        after = server.plane.hub.snapshots["edge"]
+        changed = {name for name in ("acme", "beta") if after.get("RDS", name) is not before.get("RDS", name)}
+        assert changed == {"acme", "beta"}  # what the failed turn left undone was made up for
+
+
+async def test_a_directory_that_is_not_there_is_told_to_whoever_waits(here: Settings, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="there is no such directory"):
+        async with running(here.model_copy(update={"settings": tmp_path / "nothing"})) as server:
+            await server.ready()

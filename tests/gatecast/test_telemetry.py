@@ -1,0 +1,75 @@
+"""Logs and metrics of the process."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from catalogs import BASE, changes
+
+from gatecast.plane import Plane
+from gatecast.serve import SHOWN, told
+from gatecast.telemetry import Telemetry, set_up_logs
+from tenants.errors import Problem
+from xds.hub import Hub
+from xds.metrics import Metrics
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    kept, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    yield
+    structlog.configure(**kept)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def test_logs_are_json_where_there_is_no_terminal_also_those_of_libraries() -> None:
+    stream = io.StringIO()
+    set_up_logs("auto", "info", stream)
+    structlog.get_logger("a").info("stream opened", node="n\n1", kind="RDS")
+    structlog.get_logger("a").debug("not this one")
+    logging.getLogger("uvicorn.error").error("no %s", "way")
+    ours, theirs = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (ours["event"], ours["node"], ours["level"], ours["kind"]) == ("stream opened", "n\n1", "info", "RDS")
+    assert (theirs["event"], theirs["logger"], theirs["level"]) == ("no way", "uvicorn.error", "error")
+
+
+def test_on_a_console_what_a_proxy_says_cannot_steer_the_terminal() -> None:
+    stream = io.StringIO()
+    set_up_logs("console", "info", stream)
+    structlog.get_logger("a").warning("rejected", error="bad\x1b[2J\nnews")
+    assert r"bad\x1b[2J\nnews" in stream.getvalue()
+
+
+def test_the_numbers_of_the_plane_are_shown_and_no_label_is_a_tenant() -> None:
+    telemetry = Telemetry()
+    plane = Plane(Hub(Metrics(telemetry.registry), wall=lambda: 0.0))
+    telemetry.watch(plane)
+    bad = "".join(f"kind: Tenant\nid: t{number}\norganisation: nix\n---\n" for number in range(3))
+    plane.catalog = plane.catalog.apply(changes(BASE)).catalog.apply(changes(bad, "b.yaml")).catalog
+    value = telemetry.registry.get_sample_value
+    assert value("gatecast_problems", {"code": "GC201", "kind": "Tenant", "severity": "error"}) == 3
+    assert value("gatecast_tenants_with_problems") == 3
+    assert value("gatecast_revision") == 2
+    assert value("gatecast_ready") == 0
+    assert value("gatecast_documents", {"kind": "Service"}) == 2
+    assert value("process_cpu_seconds_total") is not None
+    assert value("gatecast_loop_lag_seconds_count") == 0
+    samples = [sample for family in telemetry.registry.collect() for sample in family.samples]
+    assert not [sample for sample in samples if "t1" in sample.labels.values()]
+
+
+def problem(number: int) -> Problem:
+    return Problem("GC104", "Tenant", f"t{number}", "", "wrong", tenant=f"t{number}")
+
+
+def test_a_problem_is_logged_once_and_many_are_counted() -> None:
+    many = tuple(problem(number) for number in range(SHOWN + 7))
+    lines = list(told(many, frozenset()))
+    assert [event for _, event, _ in lines] == ["problem"] * SHOWN + ["more problems"]
+    assert lines[-1][2]["count"] == 7
+    assert list(told(many, frozenset(many))) == []
+    assert list(told((), frozenset(many))) == [(20, "problems solved", {"count": SHOWN + 7, "left": 0})]
