@@ -78,17 +78,18 @@ async def run(say: Say, *, keep: bool = False) -> None:
         await change(on, say)
         await mistake(on, say)
         if keep:
+            told = _told()
             hints(on, say)
-            await _told()
+            await told.wait()
     say("\nCleaned up: no process and no file is left.")
 
 
-async def _told() -> None:
-    """Wait for Ctrl-C or SIGTERM, and let it be an orderly end."""
+def _told() -> asyncio.Event:
+    """Set by Ctrl-C and SIGTERM, which from now on are an orderly end."""
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    await told.wait()
+    return told
 
 
 @contextlib.asynccontextmanager

@@ -141,7 +141,7 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _asked, number, stop)
+        loop.add_signal_handler(number, asked_to_end, number, stop)
     asked = asyncio.create_task(stop.wait())
     async with running(settings) as server:
         ready = asyncio.create_task(server.ready())
@@ -156,11 +156,11 @@ async def run(settings: Settings) -> None:
     log.info("stopped")
 
 
-def _asked(number: signal.Signals, stop: asyncio.Event) -> None:
+def asked_to_end(number: signal.Signals, stop: asyncio.Event) -> None:
     """The first signal asks for an orderly end, the second ends the process."""
     if stop.is_set():
         log.warning("second signal: exit at once", signal=number.name)
-        os._exit(128 + number)
+        return os._exit(128 + number)
     log.info("shutting down", signal=number.name)
     stop.set()
     # A thread that still reads a large directory would keep the process; it has nothing to lose.

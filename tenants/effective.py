@@ -86,11 +86,13 @@ def view(catalog: Served, gateway: Gateway, tenant: Tenant) -> TenantView:
 
 def _routes(catalog: Served, gateway: Gateway, tenant: Tenant, inherited: Given) -> list[RouteView]:
     views, own = [], frozenset(tenant.policies)
+    seen: dict[Given, Policies] = {}  # most routes say the same about policies: nothing
     for route in ordered(catalog.routes):
         override = tenant.routes.get(route.id)
         if override is None:
-            policies = _policies(gateway.policies, inherited, route.policies, tenant.policies, _NONE)
-            views.append(RouteView(route, _shares(route), policies, own))
+            if route.policies not in seen:
+                seen[route.policies] = _policies(gateway.policies, inherited, route.policies, tenant.policies, _NONE)
+            views.append(RouteView(route, _shares(route), seen[route.policies], own))
             continue
         policies = _policies(gateway.policies, inherited, route.policies, tenant.policies, override.policies)
         named = own | frozenset(override.policies)

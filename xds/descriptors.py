@@ -82,7 +82,7 @@ NEWER = (
 
 def pool(roots: Iterable[str]) -> descriptor_pool.DescriptorPool:
     """Build a pool with every message that `roots` (full names) reach; KeyError for a name envoy-data-plane lacks."""
-    schema = _reached(roots)
+    schema = reached(roots)
     result = descriptor_pool.DescriptorPool()
     for module in WELL_KNOWN:
         result.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
@@ -96,7 +96,8 @@ def pool(roots: Iterable[str]) -> descriptor_pool.DescriptorPool:
     return result
 
 
-def _reached(roots: Iterable[str]) -> Schema:
+def reached(roots: Iterable[str]) -> Schema:
+    """Every message that `roots` reach, with its fields."""
     schema: dict[str, tuple[Column, ...]] = {}
     pending = list(roots)
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of its own use of pydantic

@@ -5,7 +5,7 @@ What is needed goes first: a route table waits until the client holds the cluste
 a cluster is removed only when no table that this client may still hold uses it. Both wait for this client alone,
 name by name, so one tenant's slow or refused resource never holds up another's. Waiting for an answer ends after
 PATIENCE; what the client *refused* is no answer to wait for: its dependants stay as they are until newer content is
-accepted, or go without it where the client holds nothing of them yet.
+accepted, or go without it where nothing is lost by that.
 """
 
 from collections.abc import Mapping
@@ -56,8 +56,6 @@ class Order:
     def may_go(self, kind: Kind, name: str, want: Resource | None, snapshot: Snapshot, now: float) -> bool:
         """Whether `name` may be sent (`want`) or removed (None) now."""
         waits, refused = self._in_use(kind, name) if want is None else self._missing(kind, want, snapshot)
-        if want is not None and self._interests[kind.name].held(name) is None:
-            refused = False  # nothing to stay at: a proxy that starts would wait for it with all it has
         if refused or not waits:
             self._since.pop((kind.name, name), None)
             return not refused
@@ -74,15 +72,20 @@ class Order:
         return all(one is None or not one.started or one.settled(snapshot) for one in needed)
 
     def _missing(self, kind: Kind, want: Resource, snapshot: Snapshot) -> tuple[bool, bool]:
-        """(something it uses is not acknowledged yet, something it uses was refused and is not held)."""
+        """(something it uses is not acknowledged yet, something it uses was refused and would be lost).
+
+        Nothing is lost by what names the refused one already, nor where the client holds nothing of it yet: there it
+        would wait in vain, and a proxy that starts would wait with all it has.
+        """
         if self.all_there(kind, snapshot):
             return False, False
+        have = self._interests[kind.name].held(want.name)
         waits = refused = False
         for other in (self._interests[name] for name in kind.needs if name in self._interests):
             for used in want.uses or ():
                 if other.covers(used) and not other.keeps(used) and snapshot.get(other.kind.name, used):
-                    refused = refused or used in other.parked
                     waits = waits or used not in other.parked
+                    refused = refused or (used in other.parked and _loses(have, used))
         return waits, refused
 
     def _in_use(self, kind: Kind, name: str) -> tuple[bool, bool]:
@@ -102,3 +105,7 @@ class Order:
                 unknown=None in uses,
             )
         return self._users[kind]
+
+
+def _loses(have: Resource | None, used: str) -> bool:
+    return have is not None and (have.uses is None or used not in have.uses)

@@ -194,7 +194,7 @@ class Session:
 
     async def _read_all(self, client: Client) -> None:
         try:
-            while not client.ended and (request := await self._read()) is not None:
+            while (request := await self._read()) is not None:
                 self._take(client, request)
                 client.wake.set()
         except Exception as error:  # whatever it is, it ends this stream and is reported by it

@@ -34,7 +34,7 @@ def is_settings(name: str) -> bool:
 
 
 def unquiet(newest: int, began: int, now: int, quiet: float) -> float | None:
-    """Seconds to wait before the next walk, or None if nothing changed in the `quiet` seconds before this one, nor in it.
+    """Seconds to wait before the next walk; None if nothing changed during this one nor in the `quiet` seconds before.
 
     The walk `began` and is over `now`; times are nanoseconds since 1970. One in the future is another machine's clock
     and says nothing.

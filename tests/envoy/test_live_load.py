@@ -56,10 +56,10 @@ async def test_a_tenant_is_there_from_its_first_answer_on(tmp_path: Path, ads: J
 
 
 async def test_a_route_moves_to_another_service_and_the_first_is_deleted_in_the_same_change_f24(
-    tmp_path: Path, variant: Json
+    tmp_path: Path, ads: Json
 ) -> None:
     async with (
-        stages.stage(tmp_path, variant) as stage,
+        stages.stage(tmp_path, ads) as stage,
         upstreams.Upstream("next") as following,
         stage.load(rate=300) as traffic,
     ):

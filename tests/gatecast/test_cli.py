@@ -13,6 +13,8 @@ import yaml
 from gatecast.cli import COMMANDS
 from gatecast.commands import clients
 from gatecast.output import age, table
+from gatecast.states import State
+from gatecast.views import TypeView
 
 EXAMPLE = str(Path(__file__).parents[2] / "gatecast" / "example")
 Run = Callable[..., Any]
@@ -102,9 +104,8 @@ def test_translate_prints_each_resource_under_its_name(gatecast: Run) -> None:
     ran = gatecast("translate", "-f", EXAMPLE, "--tenant", "beta")
     documents = list(yaml.safe_load_all(ran.out))
     heads = [line for line in ran.out.splitlines() if line.startswith("# gateway")]
-    assert heads == [
-        f"# gateway edge: {one}" for one in ("SRDS beta", "RDS beta", "CDS orders", "EDS orders", "CDS payments", "EDS payments")
-    ]  # fmt: skip
+    names = ("SRDS beta", "RDS beta", "CDS orders", "EDS orders", "CDS payments", "EDS payments")
+    assert heads == [f"# gateway edge: {name}" for name in names]
     assert [one.get("name") or one["cluster_name"] for one in documents] == [head.split()[-1] for head in heads]
     assert documents[1]["virtual_hosts"][0]["routes"]
 
@@ -150,20 +151,8 @@ def test_ages_are_short(seconds: float | None, text: str) -> None:
 
 
 def client(**rds: Any) -> dict[str, Any]:
-    empty = {
-        "version": "",
-        "accepted_version": "",
-        "pushes": 0,
-        "rejections": 0,
-        "error": "",
-        "rejected": [],
-        "tenants": [],
-    }
-    ages = {"pushed_age": None, "answered_age": None}
-    types = [
-        {"type": "CDS", "state": "SYNCED", **empty, **ages},
-        {"type": "RDS", "state": "SYNCED", **empty, **ages, **rds},
-    ]
+    cds = TypeView(type="CDS", state=State.SYNCED).model_dump()
+    types = [cds, {**cds, "type": "RDS", **rds}]
     return {
         "id": "1", "node": "edge-1", "gateway": "edge", "state": rds.get("state", "SYNCED"), "types": types,
         "variant": "delta", "address": "ipv4:1", "build": "envoy 1.40.0", "connected_at": "2026-11-20T10:00:00.000Z",
@@ -171,13 +160,8 @@ def client(**rds: Any) -> dict[str, Any]:
 
 
 def test_clients_are_a_line_each_and_their_refusals_below() -> None:
-    refusal = {
-        "state": "REJECTED",
-        "rejected": ["acme"],
-        "tenants": ["acme"],
-        "error": "bad\n\x1b[31mdomains",
-        "pushed_age": 3.0,
-    }
+    refusal: dict[str, Any] = {"state": "REJECTED", "rejected": ["acme"], "tenants": ["acme"], "pushed_age": 3.0}
+    refusal["error"] = "bad\n\x1b[31mdomains"
     shown = clients.listing([client(**refusal)], wide=False).splitlines()
     assert shown[0].split() == ["ID", "NODE", "GATEWAY", "STATE", "CDS", "RDS", "LAST", "PUSH", "LAST", "ANSWER"]
     assert shown[1].split() == ["1", "edge-1", "edge", "REJECTED", "ok", "rejected", "3.0s", "-"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tenants.documents import Key
 from tenants.reading import read
 
 ROOT = Path(__file__).parents[2]
@@ -59,8 +60,9 @@ def test_ports_agree_with_the_example() -> None:
         for one in read(file.read_text(), file.name).documents
     }
     for name in ("orders", "payments"):
-        assert SERVICES[name]["command"] == [name, *documents["Service", name]["endpoints"]]  # type: ignore[index]
-    port = documents["Gateway", "edge"]["listeners"][0]["port"]  # type: ignore[index]
+        (endpoint,) = documents[Key("Service", name)]["endpoints"]
+        assert SERVICES[name]["command"] == [name, endpoint["address"]]
+    port = documents[Key("Gateway", "edge")]["listeners"][0]["port"]
     assert SERVICES["orders"]["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 

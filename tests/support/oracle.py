@@ -1,8 +1,8 @@
-"""envoy-data-plane as the second opinion on our encodings: what we build must parse with it and encode to the same again.
+"""envoy-data-plane as the second opinion on our encodings: what we build must parse with it and encode to the same.
 
-It writes fields in the order of the `.proto` file where protobuf writes them by number, so its bytes are read and written
-once more before they are compared. `pieces` keeps it affordable: betterproto2 needs milliseconds for what takes us one
-microsecond, so a route table is looked at route by route, and each combination of fields once.
+It writes fields in the order of the `.proto` file where protobuf writes them by number, so its bytes are read and
+written once more before they are compared. `pieces` keeps it affordable: betterproto2 needs milliseconds for what costs
+us one microsecond, so a route table is looked at route by route, and each combination of fields once.
 """
 
 from collections.abc import Iterable, Iterator

@@ -65,18 +65,25 @@ async def plane(
     text: str, *, port: int = 0, encode: Callable[[Message], bytes] | None = None
 ) -> AsyncIterator[Served]:
     """Serve the documents of `text`; the port is free unless given. `encode`: in place of `messages.encode`."""
+    async with bare(port=port, encode=encode) as served:
+        await served.apply(text)
+        await served.server.serving()
+        yield served
+
+
+@asynccontextmanager
+async def bare(*, port: int = 0, encode: Callable[[Message], bytes] | None = None) -> AsyncIterator[Served]:
+    """A control plane that was told nothing yet: it listens and is not ready."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     hub = Hub(metrics, wall=time.time)
     server = AdsServer(hub, metrics, identifier="test")
     bound = await server.start(f"127.0.0.1:{port}")
-    served = Served(Plane(hub), server, registry, bound)
+    made = Plane(hub)
     if encode is not None:
-        served.plane.builder = Builder(encode)
+        made.builder = Builder(encode)
     try:
-        await served.apply(text)
-        await server.serving()
-        yield served
+        yield Served(made, server, registry, bound)
     finally:
         await server.stop(grace=2.0)
 

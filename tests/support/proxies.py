@@ -28,6 +28,7 @@ class Subscription:
     orphans: set[str] = field(default_factory=set)  # applied although the response was rejected (R16, R19)
     expects: Counter[str] = field(default_factory=Counter)  # how often a name may come whatever is held
     ever: set[str] = field(default_factory=set)  # names asked for on this stream
+    refused: set[str] = field(default_factory=set)  # names that ever came with content this client rejects
     lost: set[str] = field(default_factory=set)  # names in answers that a broken stream took with it
     nonce: str = ""
     version: str = ""
@@ -126,6 +127,7 @@ class Proxy:
         assert len(got) == len(answer.batch.resources), "a name twice in one response (R20)"
         self._complain_of_repeats(answer, sub, got)
         bad = any(poison(one) for one in got.values())
+        sub.refused |= {name for name, one in got.items() if poison(one)}
         changed = {
             name for name, one in got.items() if sub.holds.get(name) is None or sub.holds[name].version != one.version
         }

@@ -16,6 +16,7 @@ from tenants.errors import Refused
 from xds.client import Backoff, Client, Node, Received, Update, plain
 from xds.holdings import Holdings
 from xds.waiting import until
+from xds.wire import ADS
 
 NODE = Node("kong-1", "edge", "gatecast 0.1")
 OURS = "type.googleapis.com/gatecast.v1.Tenant"
@@ -389,24 +390,58 @@ async def test_a_server_that_is_not_ready_is_asked_again() -> None:
             await until(lambda: watcher.held == {"a": b"1"}, "the first snapshot")
 
 
-async def test_garbage_from_a_server_ends_the_stream_and_not_the_client() -> None:
+@asynccontextmanager
+async def scripted(*messages: bytes) -> AsyncIterator[str]:
+    """A server that answers the first request with these messages and then never ends the stream; its target."""
+
     async def handle(_: object, context: grpc.aio.ServicerContext) -> None:
         await context.read()
-        await context.write(b"\xff\xff garbage")
-        await context.read()
+        for message in messages:
+            await context.write(message)
+        await asyncio.Event().wait()
 
     server = grpc.aio.server()
     methods = {"DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(handle)}
-    service = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ADS, methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    client = watching(f"127.0.0.1:{port}", Watcher())
-    client.subscribe(CDS)
-    async with running(client):
-        await until(lambda: client.streams > 2, "another attempt")
-        assert "no DeltaDiscoveryResponse" in client.failure or client.failure == ""
-    await server.stop(0)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+async def test_garbage_from_a_server_ends_the_stream_and_not_the_client() -> None:
+    failures = []
+
+    async def sleep(_: float) -> None:
+        failures.append(client.failure)
+
+    async with scripted(b"\xff\xff garbage") as target:
+        client = Client(partial(plain, target), NODE, Watcher(), sleep=sleep)
+        client.subscribe(CDS)
+        async with running(client):
+            await until(lambda: len(failures) > 1, "another attempt")
+    assert all("no DeltaDiscoveryResponse" in one for one in failures[:2])
+
+
+async def test_stop_does_not_wait_for_a_server_that_never_ends_the_stream() -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def apply(update: Update) -> None:
+        begun.set()
+        await go.wait()
+
+    async with scripted(response("1", type_url=CDS, a=b"x")) as target:
+        client = Client(partial(plain, target), NODE, apply)
+        client.subscribe(CDS)
+        task = asyncio.create_task(client.run())
+        await begun.wait()
+        client.stop()
+        go.set()
+        async with asyncio.timeout(10):
+            await task
+    assert client.holdings.versions(CDS) == {"a": "x"}
 
 
 async def test_stop_lets_an_update_be_finished_and_acknowledged() -> None:

@@ -76,6 +76,7 @@ class Dialogue:
         self.stream = Stream(self.snapshot, delta=delta)
         self.back: deque[Answer] = deque()
         self.now = 0.0
+        self.lacks: dict[str, set[str]] = {}  # clusters that the tables the client holds name, and it does not hold
         self.blind = False  # the server cannot know what this client holds: order is not promised
         if follows:
             for kind in ("CDS", "LDS", "SRDS"):
@@ -151,12 +152,18 @@ class Dialogue:
         assert len({answer.kind for answer in self.back}) == len(self.back), "two unacknowledged answers of one type"
 
     def _routes_find_their_clusters(self) -> None:
-        """Make before break, and break after make (R46): no table in use names a cluster that the client lacks."""
+        """Make before break, and break after make (R46): no table in use names a cluster that the client lacks.
+
+        But for clusters the client refused: a table that is new to it goes without them, and may change without them.
+        """
         if not self.proxy.follows or self.blind:
             return
-        clusters = self.proxy.kinds["CDS"].holds
-        for table in self.proxy.kinds["RDS"].holds.values():
-            assert set(table.uses or ()) <= clusters.keys(), f"{table.name} uses a cluster that is not there"
+        clusters, tables = self.proxy.kinds["CDS"], self.proxy.kinds["RDS"].holds
+        lacks = {name: set(table.uses or ()) - clusters.holds.keys() for name, table in tables.items()}
+        for name, missing in lacks.items():
+            excused = clusters.refused & self.lacks.get(name, missing)
+            assert missing <= excused, f"{name} uses a cluster that is not there"
+        self.lacks = lacks
 
     def agrees(self) -> None:
         """The client holds exactly what the snapshot says for what it asked, and nothing is outstanding."""

@@ -1,6 +1,7 @@
 """The server on the wire, seen by scripted clients (`adsclients`): both variants, all its services, and its end."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import adsclients
 import adsservers
@@ -279,6 +280,24 @@ async def test_a_stop_in_the_middle_of_a_large_push_ends_every_stream_and_cuts_n
         assert len(silent.held) <= 1  # it was stopped in the middle
         for client in (first, second, silent):
             assert all(len(held) == 20 for held in client.held.values())
+
+
+async def test_a_stop_starts_no_push_that_waited_for_room() -> None:
+    async with (
+        asyncio.timeout(30),
+        adsservers.serving(adsservers.snapshot(CDS={"a": bytes(20_000_000)})) as served,
+        AsyncExitStack() as stack,
+    ):
+        clients = [await stack.enter_async_context(adsclients.delta(served.target)) for _ in range(6)]
+        for client in clients:
+            await client.ask(CDS)
+        await until(lambda: served.pushes("CDS") == 3 and len(served.hub.clients) == 6, "as many as there is room for")
+        stopping = asyncio.create_task(served.server.stop())
+        await until(lambda: served.hub.draining, "the end")
+        ends = await asyncio.gather(*(client.ended() for client in clients))
+        assert {code for code, _ in ends} == {grpc.StatusCode.UNAVAILABLE}
+        assert served.pushes("CDS") == 3
+        await stopping
 
 
 async def test_an_address_that_is_taken_is_refused() -> None:

@@ -7,6 +7,7 @@ from talk import Talk, delta, one, sotw
 from tenants.errors import Refused
 from xds.interest import MAX_NAMES
 from xds.order import PATIENCE
+from xds.snapshot import Resource, Snapshot
 from xds.stream import Stream
 
 START = talk.snapshot(
@@ -451,6 +452,49 @@ def test_a_name_given_up_for_a_star_in_one_request_is_answered_r34() -> None:
 def test_no_answer_names_a_resource_twice_r20() -> None:
     speaker = talking(is_delta=True)
     assert first(speaker, "EDS", "ea ea eb") == ["EDS: ea eb"]
+
+
+# -- what is built on what was refused -----------------------------------------------------------------------------
+
+
+def table(content: str, *uses: str) -> Resource:
+    return one("RDS", f"r1={content}", uses=uses)
+
+
+def refusing_b(either: Talk, before: Snapshot) -> Snapshot:
+    """The client takes all of `before`, and refuses the cluster b that then comes."""
+    either.machine.publish(before)
+    for kind, names in (("CDS", ""), ("SRDS", ""), ("RDS", "r1")):
+        first(either, kind, names)
+        if either.machine.interests[kind].sent:
+            either.ack(kind)
+    with_b = talk.snapshot(before, CDS="a b")
+    assert either.publish(with_b) == ["CDS: b" if either.machine.delta else "CDS: a b"]
+    either.nack("CDS")
+    return with_b
+
+
+def test_a_table_does_not_move_to_a_cluster_that_was_refused(either: Talk) -> None:
+    now = refusing_b(either, talk.snapshot(CDS="a", SRDS="s1", RDS=[table("1", "a")]))
+    moved = talk.snapshot(now, RDS=[table("2", "b")])
+    assert either.publish(moved) == []
+    assert either.machine.deadline() is None
+    assert either.publish(talk.snapshot(moved, CDS="a b=good")) != []
+    assert either.ack("CDS") == ["RDS: r1"]
+
+
+def test_a_table_the_client_never_had_goes_without_the_cluster_that_was_refused(either: Talk) -> None:
+    """Else a proxy that starts would wait 15 s for it, and every other tenant with it."""
+    now = refusing_b(either, talk.snapshot(CDS="a", SRDS="s1"))
+    assert either.publish(talk.snapshot(now, RDS=[table("1", "b")])) == ["RDS: r1"]
+
+
+def test_a_table_that_went_without_a_refused_cluster_still_changes(either: Talk) -> None:
+    now = refusing_b(either, talk.snapshot(CDS="a", SRDS="s1"))
+    now = talk.snapshot(now, RDS=[table("1", "a", "b")])
+    either.publish(now)
+    either.ack("RDS")
+    assert either.publish(talk.snapshot(now, RDS=[table("2", "a", "b")])) == ["RDS: r1"]
 
 
 # -- what it costs ------------------------------------------------------------------------------------------------

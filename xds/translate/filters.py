@@ -22,7 +22,6 @@ from xds.translate.rate_limits import rate_limit
 
 _HTTP = "envoy.extensions.filters.http."
 HttpFilter = messages.message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
-FilterConfig = messages.message("envoy.config.route.v3.FilterConfig")
 Buffer = messages.message(_HTTP + "buffer.v3.Buffer")
 BufferPerRoute = messages.message(_HTTP + "buffer.v3.BufferPerRoute")
 CorsFilter = messages.message(_HTTP + "cors.v3.Cors")
@@ -37,6 +36,8 @@ Permission = messages.message("envoy.config.rbac.v3.Permission")
 Principal = messages.message("envoy.config.rbac.v3.Principal")
 Principals = messages.message("envoy.config.rbac.v3.Principal.Set")
 CidrRange = messages.message("envoy.config.core.v3.CidrRange")
+FractionalPercent = messages.message("envoy.type.v3.FractionalPercent")
+RuntimeFractionalPercent = messages.message("envoy.config.core.v3.RuntimeFractionalPercent")
 BoolValue = messages.message("google.protobuf.BoolValue")
 UInt32Value = messages.message("google.protobuf.UInt32Value")
 
@@ -51,7 +52,7 @@ ROUTER = "envoy.filters.http.router"
 class Row:
     """How one policy becomes Envoy's.
 
-    `filter` and `config`: the per-route configuration of that HTTP filter. `edits`: headers to change on a route.
+    `filter` and `config`: the per-route configuration of that HTTP filter; `off`: the one that lets all pass. `edits`: headers to change on a route.
     `action`: fields of the route's action. `elsewhere`: the module that handles it otherwise. `later`: nothing enforces
     it yet, and where it will come from. `unsupported` says what of a value cannot be had yet ("": all can).
     """
@@ -59,6 +60,7 @@ class Row:
     policy: str
     filter: str = ""
     config: Callable[[Any], Message] | None = None
+    off: Callable[[], Message] | None = None
     edits: Callable[[Any], Edits] | None = None
     action: Callable[[Any], Mapping[str, Any]] | None = None
     elsewhere: str = ""
@@ -112,16 +114,21 @@ def _local_only(policy: RateLimit) -> str:
     return "a limit shared by all proxies comes with issue 3; until then each proxy enforces it by itself"
 
 
+def _unlimited() -> Message:
+    return LocalRateLimit(stat_prefix="rate_limit")
+
+
+_NEVER = RuntimeFractionalPercent(default_value=FractionalPercent(numerator=0))
 _LATER = "comes with issue 3"
 
 ROWS: Mapping[str, Row] = MappingProxyType(
     {
         row.policy: row
         for row in (
-            Row("cors", CORS, config=cors, edits=edits.cors),
-            Row("access", RBAC, config=access),
-            Row("rate_limit", LOCAL_RATE_LIMIT, config=rate_limit, unsupported=_local_only),
-            Row("body_limit", BUFFER, config=body_limit),
+            Row("cors", CORS, config=cors, off=lambda: CorsPolicy(filter_enabled=_NEVER), edits=edits.cors),
+            Row("access", RBAC, config=access, off=RbacPerRoute),
+            Row("rate_limit", LOCAL_RATE_LIMIT, config=rate_limit, off=_unlimited, unsupported=_local_only),
+            Row("body_limit", BUFFER, config=body_limit, off=lambda: BufferPerRoute(disabled=True)),
             Row("correlation_id", edits=edits.correlation_id),
             Row("headers", edits=edits.headers),
             Row("timeout", action=actions.timeout),
@@ -144,24 +151,38 @@ BY_ACTION = tuple(row for row in ROWS.values() if row.action)
 FILTERS: tuple[tuple[str, Callable[[], Message], bool], ...] = (
     (CORS, CorsFilter, False),
     (RBAC, RbacFilter, True),
-    (LOCAL_RATE_LIMIT, lambda: LocalRateLimit(stat_prefix="rate_limit"), True),
+    (LOCAL_RATE_LIMIT, _unlimited, True),
     (BUFFER, lambda: Buffer(max_request_bytes=UInt32Value(value=1)), True),
     (ROUTER, Router, False),
 )
 
 
-def chain() -> list[Message]:
-    """The HTTP filters of every listener; what is off is switched on by the configuration of a route or a tenant."""
-    return [HttpFilter(name=name, typed_config=messages.pack(make()), disabled=off) for name, make, off in FILTERS]
+def chain(late: bool = False) -> list[Message]:
+    """The HTTP filters of every listener; what is off is switched on by the configuration of a route or a tenant.
+
+    Envoy looks for that once, before the first filter. Where a filter finds the table (`late`), all of them are on and
+    let everything pass, but for the buffer: what has no table may have no body, and tables say otherwise (`open_late`).
+    """
+    return [
+        HttpFilter(name=name, typed_config=messages.pack(make()), disabled=off and not late)
+        for name, make, off in FILTERS
+    ]
+
+
+def open_late() -> dict[str, Message]:
+    """What the table of every tenant says where it is found late, unless the tenant says more."""
+    return {BUFFER: config_of("body_limit", None)}
 
 
 @lru_cache(maxsize=16384)
 def config_of(policy: str, value: Any) -> Message:
     """The packed per-route configuration of a policy's filter; None switches an inherited one off."""
-    config = ROWS[policy].config
-    if value is None or config is None:
-        return messages.pack(FilterConfig(disabled=True))
-    return messages.pack(config(value))
+    row = ROWS[policy]
+    if value is None:
+        assert row.off is not None, policy
+        return messages.pack(row.off())
+    assert row.config is not None, policy
+    return messages.pack(row.config(value))
 
 
 @lru_cache(maxsize=4096)

@@ -64,7 +64,7 @@ def _manager(name: str, chosen: Selection) -> Message:
             scoped_rds=ScopedRds(scoped_rds_config_source=ADS),
         ),
         early_header_mutation_extensions=chosen.early(),
-        http_filters=[*chosen.filters(), *chain()],
+        http_filters=[*chosen.filters(), *chain(chosen.late)],
         local_reply_config=local_replies(),
         # The client's address is that of the connection: a header from outside is not believed.
         use_remote_address=_YES,

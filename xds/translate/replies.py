@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from xds import messages
+from xds.translate.edits import header
 from xds.translate.errors import CODES
 
 _CORE = "envoy.config.core.v3."
@@ -28,15 +29,20 @@ ResponseFlagFilter = messages.message(_LOG + "ResponseFlagFilter")
 StatusCodeFilter = messages.message(_LOG + "StatusCodeFilter")
 ExpressionFilter = messages.message("envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter")
 Struct = messages.message("google.protobuf.Struct")
+UInt32Value = messages.message("google.protobuf.UInt32Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Which of Envoy's own answers get which error; `reason`: with the short names Envoy has for what went wrong."""
+    """Which of Envoy's own answers get which error; `reason`: with the short names Envoy has for what went wrong.
+
+    `status` is one to give in place of Envoy's.
+    """
 
     code: str
     when: Callable[[], Message]
     reason: bool = False
+    status: int | None = None
 
 
 def _status(status: int) -> Callable[[], Message]:
@@ -49,7 +55,11 @@ def _flag(*flags: str) -> Callable[[], Message]:
 
 
 def _detail(detail: str) -> Callable[[], Message]:
-    expression = messages.pack(ExpressionFilter(expression=f"response.code_details == '{detail}'"))
+    return _when(f"response.code_details == '{detail}'")
+
+
+def _when(condition: str) -> Callable[[], Message]:
+    expression = messages.pack(ExpressionFilter(expression=condition))
     name = "envoy.access_loggers.extension_filters.cel"
     return lambda: AccessLogFilter(extension_filter=ExtensionFilter(name=name, typed_config=expression))
 
@@ -60,6 +70,7 @@ REPLIES = (
     Reply("access_denied", _status(403)),
     Reply("unknown_tenant", _status(404)),  # all other 404s are answers of routes: a tenant's table ends with one
     Reply("request_timeout", _status(408)),
+    Reply("unknown_tenant", _when("response.code == 413 && xds.route_name == ''"), status=404),  # see filters.chain
     Reply("body_too_large", _status(413)),
     Reply("upgrade_refused", _status(426)),
     Reply("rate_limited", _status(429)),
@@ -79,8 +90,17 @@ def local_replies() -> Message:
         text_format_source=DataSource(inline_string="%LOCAL_REPLY_BODY%"), content_type="application/json"
     )
     given = ResponseMapper(filter=_detail("direct_response")(), body_format_override=as_it_is)
-    made = (ResponseMapper(filter=row.when(), body_format_override=_format(row.code, row.reason)) for row in REPLIES)
-    return LocalReplyConfig(mappers=[given, *made], body_format=_format("error", True))
+    return LocalReplyConfig(mappers=[given, *map(_mapper, REPLIES)], body_format=_format("error", True))
+
+
+def _mapper(row: Reply) -> Message:
+    """A request that is no HTTP gets no id from Envoy; its answer has one all the same."""
+    return ResponseMapper(
+        filter=row.when(),
+        status_code=None if row.status is None else UInt32Value(value=row.status),
+        body_format_override=_format(row.code, row.reason),
+        headers_to_add=[header("x-request-id", "%UNIQUE_ID%", "ADD_IF_ABSENT")],
+    )
 
 
 def _format(code: str, reason: bool) -> Message:

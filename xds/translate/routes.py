@@ -20,9 +20,9 @@ from xds.translate import answers
 from xds.translate.actions import Targets, rewrite, to
 from xds.translate.built import Built, ClusterSpec
 from xds.translate.edits import Edits
-from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, RBAC, ROWS, action_of, config_of
+from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, RBAC, ROWS, action_of, config_of, open_late
 from xds.translate.matches import everything, preflights, taken
-from xds.translate.selectors import HOST_HEADER
+from xds.translate.selectors import HOST_HEADER, selection
 from xds.translate.support import unenforced
 from xds.translate.uses import Specs, specs_of
 
@@ -82,9 +82,13 @@ def _table(view: TenantView, specs: Specs) -> Message:
         name=view.tenant.id,
         domains=["*"],
         routes=[answers.suspended(view.tenant.id)] if suspended else _routes(view, specs),
-        typed_per_filter_config={} if suspended else _shared(view.policies),
+        typed_per_filter_config=_late(view) | ({} if suspended else _shared(view.policies)),
     )
     return table  # type: ignore[no-any-return]
+
+
+def _late(view: TenantView) -> dict[str, Message]:
+    return open_late() if selection(view.gateway.tenant).late else {}
 
 
 def _shared(policies: Policies) -> dict[str, Message]:
@@ -97,12 +101,15 @@ def _routes(view: TenantView, specs: Specs) -> list[Message]:
     theirs = _filtered(view.policies)
     selector = view.gateway.tenant
     routes = [answers.wrong_tenant(selector.name or "", view.tenant.id)] if selector.source == "header" else []
+    said: dict[int, tuple[Any, ...]] = {}  # by identity: most routes of a tenant have the very same policies
     for route, one in zip(view.routes, specs, strict=True):
         override = view.tenant.routes.get(route.route.id)
         apart = override.policies if override else ()
-        filtered = map(_beside, _FILTERED, theirs, _filtered(route.policies), repeat(apart))
-        targets = tuple((spec.name, weight) for spec, weight in one)
-        routes.extend(_entries(route.route, targets, (*filtered, *_plain(route.policies))))
+        values = None if apart else said.get(id(route.policies))
+        if values is None:
+            filtered = map(_beside, _FILTERED, theirs, _filtered(route.policies), repeat(apart))
+            values = said[id(route.policies)] = (*filtered, *_plain(route.policies))
+        routes.extend(_entries(route.route, tuple((spec.name, weight) for spec, weight in one), values))
     return [*routes, _last(view.policies)]
 
 

@@ -68,6 +68,11 @@ class Selection:
         config = messages.pack(EarlyHeaderMutation(mutations=[change]))
         return [TypedExtensionConfig(name=name, typed_config=config)]
 
+    @property
+    def late(self) -> bool:
+        """Whether a filter finds the table: until then a request has none."""
+        return self.lower_case
+
     def filters(self) -> list[Message]:
         """The first HTTP filters."""
         return [_lower_case_host(), _choose_again()] if self.lower_case else []
@@ -91,9 +96,13 @@ def _joined(name: str) -> Message:
     return header(name, f'%CEL(request.headers["{name}"])%', "OVERWRITE_IF_EXISTS")
 
 
+# Of anything but one name and a port, the service could make another tenant's host: such a host is nobody's.
+_ONE_HOST = 'request.host.matches("^[^,:]+(:[0-9]*)?$") ? request.host.lowerAscii() : ""'
+
+
 def _lower_case_host() -> Message:
     functions = messages.pack(Cel(cel_config=CelExpressionConfig(enable_string_functions=True)))
-    host = header(HOST_HEADER, "%CEL(request.host.lowerAscii())%", "OVERWRITE_IF_EXISTS_OR_ADD")
+    host = header(HOST_HEADER, f"%CEL({_ONE_HOST})%", "OVERWRITE_IF_EXISTS_OR_ADD")
     mutations = Mutations(
         request_mutations=[HeaderMutation(append=host)],
         formatters=[TypedExtensionConfig(name="envoy.formatter.cel", typed_config=functions)],

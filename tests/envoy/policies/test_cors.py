@@ -42,13 +42,6 @@ async def test_a_preflight_is_answered_and_never_reaches_the_service(hosts: edge
         "access-control-allow-origin": SHOP,
         "access-control-allow-methods": "GET, PUT",
         "access-control-allow-headers": "content-type, if-match",
-        "access-control-expose-headers": "etag",
-        "access-control-allow-credentials": "true",
-        "access-control-max-age": "600",
-    } or told == {
-        "access-control-allow-origin": SHOP,
-        "access-control-allow-methods": "GET, PUT",
-        "access-control-allow-headers": "content-type, if-match",
         "access-control-allow-credentials": "true",
         "access-control-max-age": "600",
     }
@@ -60,7 +53,6 @@ async def test_a_preflight_of_another_origin_gets_no_permission(hosts: edges.Edg
     for origin in ("https://evil.example.com", "http://shop.example.com", SHOP + ".evil.example", SHOP + ":8443", "null"):
         answer = await preflight(hosts, "shop", origin)
         assert allowed(answer) is None, origin
-        assert "access-control-allow-credentials" not in answer.headers
     assert hosts.echo.count == before
 
 

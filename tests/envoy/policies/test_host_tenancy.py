@@ -172,3 +172,44 @@ async def test_a_host_that_moves_to_another_tenant_takes_its_requests_along(host
 
     await hosts.until(moved, "the host to have moved")
     assert whose(await get(hosts, "giver.example.com")) == "giver"
+
+
+@pytest.mark.parametrize("host", ["guarded.example.com", "GUARDED.Example.com", "guarded.example.org:81"])
+async def test_guards_hold_however_the_host_is_written(hosts: edges.Edge, host: str) -> None:
+    """Envoy decides which filters a request passes before it knows the host's tenant."""
+    more = {"hosts": ["guarded.example.com", "guarded.example.org"]}
+    policies = {"access": {"deny": ["127.0.0.3/32"]}, "body_limit": {"max": "1KiB"}}
+    off = {"b": {"policies": dict.fromkeys(policies)}}
+    await hosts.put(edges.tenant("guarded", off, more, **policies), edges.tenant("open"))
+    told = {
+        (path, last, size): (
+            await hosts.client(f"127.0.0.{last}").post(hosts.url(path), headers={"host": host}, content=b"x" * size)
+        ).status_code
+        for path in ("/a", "/b")
+        for last in (2, 3)
+        for size in (0, 1025)
+    }
+    refused = {("/a", 3, 0): 403, ("/a", 3, 1025): 403, ("/a", 2, 1025): 413}
+    assert told == dict.fromkeys(told, 200) | refused
+    answer = await hosts.ask("open", "/a", "POST", content=b"x" * 100_000, address="127.0.0.3")
+    assert (answer.status_code, answer.json()["length"]) == (200, 100_000)
+
+
+async def test_an_unknown_host_is_404_whatever_it_sends(hosts: edges.Edge) -> None:
+    await hosts.put(signed("acme"))
+    for size in (0, 1, 2, 100_000, 3_000_000):
+        answer = await hosts.ask("nobody", "/a", "POST", content=b"x" * size)
+        assert (answer.status_code, edges.error(answer)) == (404, "unknown_tenant"), size
+
+
+async def test_a_suspended_tenant_is_refused_whatever_it_sends(hosts: edges.Edge) -> None:
+    await hosts.put(edges.tenant("unpaid"))
+    await hosts.put(edges.tenant("unpaid", more={"status": "suspended"}))
+
+    async def suspended() -> bool:
+        return await hosts.statuses("unpaid") == [403]
+
+    await hosts.until(suspended, "the tenant to be suspended")
+    for size in (1, 100_000):
+        answer = await hosts.ask("unpaid", "/a", "POST", content=b"x" * size)
+        assert (answer.status_code, edges.error(answer)) == (403, "tenant_suspended")

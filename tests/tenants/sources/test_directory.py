@@ -461,6 +461,7 @@ async def test_when_the_directory_vanishes_everything_stays_and_a_new_one_is_fol
     settings: Path, tmp_path: Path
 ) -> None:
     async with follow(settings, limits=Limits(tick=0.05, rescan=NEVER)) as follower:
+        await follower.watch(settings)
         settings.rename(tmp_path / "away")
         await follower.next()
         assert follower.names == "one two"
