@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from prometheus_client import disable_created_metrics
 
 from gatecast import api
 from gatecast.about import version
@@ -138,6 +139,7 @@ def told(problems: tuple[Problem, ...], known: frozenset[Problem]) -> Iterator[t
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `Refused` if it cannot start: the address, the directory."""
     raise_file_limit()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, which nobody reads
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -160,13 +162,14 @@ def asked_to_end(number: signal.Signals, stop: asyncio.Event) -> None:
     """The first signal asks for an orderly end, the second ends the process."""
     if stop.is_set():
         log.warning("second signal: exit at once", signal=number.name)
-        return os._exit(128 + number)
-    log.info("shutting down", signal=number.name)
-    stop.set()
-    # A thread that still reads a large directory would keep the process; it has nothing to lose.
-    last = threading.Timer(LAST_MOMENT, os._exit, (0,))
-    last.daemon = True
-    last.start()
+        os._exit(128 + number)
+    else:
+        log.info("shutting down", signal=number.name)
+        stop.set()
+        # A thread that still reads a large directory would keep the process; it has nothing to lose.
+        last = threading.Timer(LAST_MOMENT, os._exit, (0,))
+        last.daemon = True
+        last.start()
 
 
 def tune_gc() -> None:

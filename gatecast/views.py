@@ -191,7 +191,8 @@ def type_view(interest: Interest, activity: Activity, clock: float, wall: float)
     now = state(interest, clock)
     if now is State.NOT_SUBSCRIBED and not activity.pushes:
         return TypeView(type=interest.kind.name, state=now)
-    refused = [interest.parked[name] for name in heapq.nsmallest(SHOWN, interest.parked)]
+    rejected = heapq.nsmallest(SHOWN, interest.parked) if interest.parked else []
+    refused = [interest.parked[name] for name in rejected]
     return TypeView(
         type=interest.kind.name,
         state=now,
@@ -203,7 +204,7 @@ def type_view(interest: Interest, activity: Activity, clock: float, wall: float)
         waiting=round(max(0.0, clock - interest.sent.at), 3) if interest.sent else None,
         rejections=activity.rejections,
         error=activity.error,
-        rejected=tuple(heapq.nsmallest(SHOWN, interest.parked)),
+        rejected=tuple(rejected),
         tenants=tuple(sorted({one.owner for one in refused if one and one.owner})),
     )
 

@@ -131,6 +131,8 @@ class AdsServer:
             except Ended as error:
                 self._metrics.refused.labels(error.code.name).inc()
                 await context.abort(error.code, str(error))
+            except grpc.aio.InternalError:  # the client went in the middle of a message; gRPC would log a stack trace
+                raise asyncio.CancelledError from None
 
         return handle
 

@@ -161,12 +161,12 @@ class Stream:
 
     def doubts(self) -> dict[str, frozenset[str]]:
         """Names the client may hold in a version we do not know; for the next stream of the same node."""
-        found = {}
+        found = dict(self._doubts)
         for name, interest in self.interests.items():
             unanswered = interest.sent.resources if interest.sent else ()
             names = interest.doubt.keys() | {one.name for one in unanswered}
             if names and self.delta:
-                found[name] = frozenset(names)
+                found[name] = found.get(name, frozenset()) | names
         return found
 
     # -- rules --------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ def command(server: str, output: str) -> None:
     from gatecast.output import paint, show
 
     found = remote.get(server, "/api/v1/status")
-    documents = ", ".join(f"{count} {kind}" for kind, count in found["documents"].items())
+    documents = ", ".join(_counted(count, kind.lower()) for kind, count in found["documents"].items())
     word = paint("ready", "green") if found["ready"] else paint("not ready", "red")
     problems = paint(str(found["problems"]), "red" if found["problems"] else "green")
     rows = (
@@ -24,3 +24,7 @@ def command(server: str, output: str) -> None:
         f"problems   {problems}",
     )
     show(output, found, lambda _wide: "\n".join(rows))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -102,8 +102,7 @@ async def test_it_is_ready_with_its_first_snapshot_and_ends_in_order_on_sigterm(
             clients = (await http.get(f"http://{ready['api']}/api/v1/clients")).json()
             assert [one["node"] for one in clients["clients"]] == ["n1"]
             served.process.send_signal(signal.SIGTERM)
-            assert await client.call.read() is grpc.aio.EOF
-            assert await client.call.code() is grpc.StatusCode.UNAVAILABLE
+            assert await client.ended() == (grpc.StatusCode.UNAVAILABLE, "this server is shutting down")
         assert await served.ended() == 0
         assert await served.said("stopped")
         assert not [line for line in served.lines if line.get("level") in ("warning", "error")]

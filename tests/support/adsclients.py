@@ -26,6 +26,22 @@ PATIENCE = 10.0  # seconds until a test that waits for the server fails
 Response = discovery_pb2.DiscoveryResponse | discovery_pb2.DeltaDiscoveryResponse
 
 
+def said(nonce: str, *removed: str, type_url: str = CDS, **bodies: bytes) -> bytes:
+    """A delta response for a client of ours to hear: name=body; the version of a body is the body."""
+    found = [
+        discovery_pb2.Resource(
+            name=name, version=body.decode(), resource=discovery_pb2.Any(type_url=type_url, value=body)
+        )
+        for name, body in bodies.items()
+    ]
+    return discovery_pb2.DeltaDiscoveryResponse(
+        type_url=type_url,
+        nonce=nonce,
+        resources=[one.SerializeToString() for one in found],
+        removed_resources=removed,
+    ).SerializeToString()
+
+
 @dataclass
 class Raw:
     """One stream. `ask` adds the node to its first request; `held` is what was received, by type and name."""

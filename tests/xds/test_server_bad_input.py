@@ -1,6 +1,7 @@
 """What no client should send, on the wire: it costs that stream alone. Another one is served all the while."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -38,9 +39,12 @@ class Good:
 
 
 @pytest_asyncio.fixture
-async def served() -> AsyncIterator[adsservers.Served]:
+async def served(caplog: pytest.LogCaptureFixture) -> AsyncIterator[adsservers.Served]:
+    """A server whose gRPC has nothing to complain of: a bad client costs no stack trace."""
     async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"}, LDS={"l": b"1"}), unread=0.2) as one:
         yield one
+    records = [*caplog.get_records("call"), *caplog.get_records("teardown")]
+    assert [record.getMessage() for record in records if record.levelno >= logging.ERROR] == []
 
 
 @pytest_asyncio.fixture

@@ -427,6 +427,11 @@ def test_names_in_doubt_are_removed_for_a_reconnecting_node_r19() -> None:
     assert again.ask(delta("LDS")) == ["LDS: -bad -good"]
 
 
+def test_doubts_outlive_a_stream_that_ends_before_it_asks_r19() -> None:
+    doubts = {"CDS": frozenset({"orphan"})}
+    assert Stream(START, delta=True, doubts=doubts).doubts() == doubts
+
+
 def test_a_reconnect_with_star_and_names_is_understood_r41() -> None:
     speaker = talking(is_delta=True)
     known = {"ea": START.resources["EDS"]["ea"].version}

@@ -18,7 +18,7 @@ from xds import messages
 from xds.translate import actions, edits
 from xds.translate.edits import Edits
 from xds.translate.matches import text_matcher
-from xds.translate.rate_limits import rate_limit
+from xds.translate.rate_limits import rate_limit, unlimited
 
 _HTTP = "envoy.extensions.filters.http."
 HttpFilter = messages.message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
@@ -26,7 +26,6 @@ Buffer = messages.message(_HTTP + "buffer.v3.Buffer")
 BufferPerRoute = messages.message(_HTTP + "buffer.v3.BufferPerRoute")
 CorsFilter = messages.message(_HTTP + "cors.v3.Cors")
 CorsPolicy = messages.message(_HTTP + "cors.v3.CorsPolicy")
-LocalRateLimit = messages.message(_HTTP + "local_ratelimit.v3.LocalRateLimit")
 RbacFilter = messages.message(_HTTP + "rbac.v3.RBAC")
 RbacPerRoute = messages.message(_HTTP + "rbac.v3.RBACPerRoute")
 Router = messages.message(_HTTP + "router.v3.Router")
@@ -114,10 +113,6 @@ def _local_only(policy: RateLimit) -> str:
     return "a limit shared by all proxies comes with issue 3; until then each proxy enforces it by itself"
 
 
-def _unlimited() -> Message:
-    return LocalRateLimit(stat_prefix="rate_limit")
-
-
 _NEVER = RuntimeFractionalPercent(default_value=FractionalPercent(numerator=0))
 _LATER = "comes with issue 3"
 
@@ -127,7 +122,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         for row in (
             Row("cors", CORS, config=cors, off=lambda: CorsPolicy(filter_enabled=_NEVER), edits=edits.cors),
             Row("access", RBAC, config=access, off=RbacPerRoute),
-            Row("rate_limit", LOCAL_RATE_LIMIT, config=rate_limit, off=_unlimited, unsupported=_local_only),
+            Row("rate_limit", LOCAL_RATE_LIMIT, config=rate_limit, off=unlimited, unsupported=_local_only),
             Row("body_limit", BUFFER, config=body_limit, off=lambda: BufferPerRoute(disabled=True)),
             Row("correlation_id", edits=edits.correlation_id),
             Row("headers", edits=edits.headers),
@@ -151,7 +146,7 @@ BY_ACTION = tuple(row for row in ROWS.values() if row.action)
 FILTERS: tuple[tuple[str, Callable[[], Message], bool], ...] = (
     (CORS, CorsFilter, False),
     (RBAC, RbacFilter, True),
-    (LOCAL_RATE_LIMIT, _unlimited, True),
+    (LOCAL_RATE_LIMIT, unlimited, True),
     (BUFFER, lambda: Buffer(max_request_bytes=UInt32Value(value=1)), True),
     (ROUTER, Router, False),
 )

@@ -5,6 +5,8 @@ many pass at once, in the long run `requests` a `per`. Envoy keeps it in the rou
 fills it: one reason why each tenant has a table of its own.
 """
 
+from datetime import timedelta
+
 from google.protobuf.message import Message
 
 from tenants.policies import RateLimit
@@ -47,6 +49,12 @@ def rate_limit(policy: RateLimit) -> Message:
     if policy.by != "tenant":
         config.MergeFrom(_counted_apart(_action(policy), bucket))
     return config
+
+
+def unlimited() -> Message:
+    """The configuration of a filter that counts nothing; Envoy wants a bucket even so."""
+    never_asked = TokenBucket(max_tokens=1, fill_interval=messages.duration(timedelta(seconds=1)))
+    return LocalRateLimit(stat_prefix="rate_limit", token_bucket=never_asked)
 
 
 def _bucket(policy: RateLimit) -> Message:

@@ -42,6 +42,7 @@ async def test_a_preflight_is_answered_and_never_reaches_the_service(hosts: edge
         "access-control-allow-origin": SHOP,
         "access-control-allow-methods": "GET, PUT",
         "access-control-allow-headers": "content-type, if-match",
+        "access-control-expose-headers": "etag",
         "access-control-allow-credentials": "true",
         "access-control-max-age": "600",
     }

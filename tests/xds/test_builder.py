@@ -1,0 +1,374 @@
+"""The builder touches what changed and nothing else: counted, not timed."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import stages
+import worlds
+from google.protobuf.message import Message
+from stages import Json
+
+from tenants.catalog import Catalog
+from tenants.effective import TenantView
+from xds import messages, translate
+from xds.builder import Builder
+from xds.kinds import KINDS
+from xds.snapshot import Resource, Snapshot
+from xds.stream import Adjust, Ask, Stream
+
+KIND_OF = {row.message: name for name, row in KINDS.items()}
+LIMITS = {"circuit_breaker": {"max_requests": 5}}
+
+
+class Bench:
+    """A catalog and a builder that counts what it encodes, by kind and name."""
+
+    def __init__(self, *documents: Json) -> None:
+        self.catalog = Catalog.empty()
+        self.counted: Counter[tuple[str, str]] = Counter()
+        self.builder = Builder(self._encode)
+        self.put(*documents)
+
+    def _encode(self, message: Message) -> bytes:
+        kind = KIND_OF[message.DESCRIPTOR.full_name]
+        self.counted[kind, message.cluster_name if kind == "EDS" else message.name] += 1  # type: ignore[attr-defined]
+        return messages.encode(message)
+
+    def put(self, *documents: Json, drop: Iterable[tuple[str, str]] = ()) -> dict[tuple[str, str], int]:
+        """Apply documents, which must be good; what was encoded for them."""
+        step = self.catalog.apply(stages.changes(*documents, drop=tuple(drop)))
+        assert step.catalog.problems == ()
+        self.catalog = step.catalog
+        before, count = self.counted.copy(), self.builder.encoded
+        self.builder.update(step.catalog, step.touched)
+        done = dict(self.counted - before)
+        assert self.builder.encoded - count == sum(done.values())
+        return done
+
+    def snapshot(self, gateway: str = "edge") -> Snapshot:
+        return self.builder.snapshots[gateway]
+
+    def names(self, kind: str, gateway: str = "edge") -> set[str]:
+        return set(self.snapshot(gateway).resources[kind])
+
+    def get(self, kind: str, name: str, gateway: str = "edge") -> Resource:
+        found = self.snapshot(gateway).get(kind, name)
+        assert found is not None
+        return found
+
+
+def service(name: str, port: int = 9001, **more: Any) -> Json:
+    return stages.service(name, port, **more)
+
+
+def gateway(name: str = "edge", port: int = 8080, **more: Any) -> Json:
+    return stages.gateway(port, id=name, **more)
+
+
+def world(tenants: int = 2, *more: Json) -> Bench:
+    """A gateway, two services with a route each, tenants t0, t1, ..."""
+    services = service("orders"), service("search", 9002)
+    routes = worlds.route("orders"), worlds.route("search", service="search")
+    return Bench(gateway(), *services, *routes, *(worlds.tenant(f"t{n}") for n in range(tenants)), *more)
+
+
+def versions(snapshot: Snapshot) -> dict[str, str]:
+    return {kind: snapshot.version(kind) for kind in KINDS}
+
+
+def moved(before: Snapshot, after: Snapshot) -> set[str]:
+    """Kinds whose version differs."""
+    return {kind for kind in KINDS if before.version(kind) != after.version(kind)}
+
+
+# -- what it costs ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tenants", [1, 10, 300])
+def test_a_cold_start_encodes_each_resource_once(tenants: int) -> None:
+    bench = world(tenants)
+    resources = [(kind, name) for kind in KINDS for name in bench.names(kind)]
+    assert len(resources) == 2 * tenants + 5
+    assert bench.counted == Counter(resources)
+
+
+@pytest.mark.parametrize("tenants", [10, 3000])
+def test_a_change_of_one_tenant_encodes_that_tenant_however_many_there_are(tenants: int) -> None:
+    bench = world(tenants)
+    before = bench.snapshot()
+    assert bench.put(stages.tagged("t5", "new")) == {("SRDS", "t5"): 1, ("RDS", "t5"): 1}
+    assert moved(before, bench.snapshot()) == {"RDS"}
+    assert bench.snapshot().changed("RDS", before.serial) == {"t5"}
+
+
+@pytest.mark.parametrize("tenants", [10, 3000])
+def test_a_change_of_a_service_touches_no_tenant(tenants: int) -> None:
+    bench = world(tenants)
+    before = bench.snapshot()
+    done = bench.put(service("orders", 9009))
+    assert done == {("CDS", "orders"): 1, ("EDS", "orders"): 1}
+    assert moved(before, bench.snapshot()) == {"EDS"}
+    assert bench.snapshot().changed("EDS", before.serial) == {"orders"}
+    assert bench.get("CDS", "orders") is before.get("CDS", "orders")
+
+
+def test_a_push_encodes_nothing() -> None:
+    bench = world(50)
+    for variant in (True, False):
+        stream = Stream(bench.snapshot(), delta=variant)
+        before = bench.builder.encoded
+        stream.receive(Ask("CDS", Adjust()), 0.0)
+        stream.receive(Ask("RDS", Adjust(subscribe=("*",))), 0.0)
+        answers = list(stream.answers(0.0))
+        assert sum(len(answer.batch.resources) for answer in answers) >= 2
+        assert all(answer.batch.delta() and answer.batch.sotw() for answer in answers)
+        assert bench.builder.encoded == before
+
+
+def test_a_cluster_setting_changes_its_cluster_alone() -> None:
+    bench = world()
+    before = bench.snapshot()
+    bench.put(service("orders", connect_timeout="9s"))
+    assert moved(before, bench.snapshot()) == {"CDS"}
+    assert bench.snapshot().changed("CDS", before.serial) == {"orders"}
+
+
+# -- the same stays the same --------------------------------------------------------------------------------------
+
+
+def test_documents_given_again_give_the_same_snapshot() -> None:
+    bench = world(5)
+    before = bench.snapshot()
+    bench.put(*(worlds.tenant(f"t{n}") for n in range(5)), service("orders"), gateway())
+    assert bench.snapshot() is before
+
+
+def test_a_change_that_comes_to_the_same_bytes_is_no_change() -> None:
+    bench = world()
+    before = bench.snapshot()
+    bench.put(worlds.tenant("t0", policies={"rate_limit": None}))
+    assert bench.snapshot() is before
+
+
+def test_a_change_that_is_undone_has_the_versions_it_had() -> None:
+    bench = world()
+    before = bench.snapshot()
+    bench.put(stages.tagged("t0", "x"), worlds.tenant("more"), service("orders", connect_timeout="9s"))
+    assert moved(before, bench.snapshot()) == {"CDS", "SRDS", "RDS"}
+    bench.put(worlds.tenant("t0"), service("orders"), drop=[("Tenant", "more")])
+    assert versions(bench.snapshot()) == versions(before)
+    assert bench.snapshot().resources == before.resources or all(
+        {n: r.version for n, r in bench.snapshot().resources[k].items()}
+        == {n: r.version for n, r in before.resources[k].items()}
+        for k in KINDS
+    )
+
+
+# -- who uses which cluster ---------------------------------------------------------------------------------------
+
+
+def test_a_service_nobody_uses_has_no_cluster_until_somebody_does() -> None:
+    bench = world(1)
+    bench.put(service("spare", 9003))
+    assert bench.names("CDS") == {"orders", "search"}
+    bench.put(worlds.route("spare", service="spare"))
+    assert bench.names("CDS") == bench.names("EDS") == {"orders", "search", "spare"}
+
+
+def test_the_cluster_goes_with_its_last_user() -> None:
+    bench = world(2)
+    bench.put(drop=[("Tenant", "t0")])
+    assert bench.names("CDS") == bench.names("EDS") == {"orders", "search"}
+    bench.put(drop=[("Tenant", "t1")])
+    assert bench.names("CDS") == bench.names("EDS") == set()
+    bench.put(worlds.tenant("t2"))
+    assert bench.names("CDS") == bench.names("EDS") == {"orders", "search"}
+
+
+def test_a_swap_of_services_in_one_change_leaves_one_cluster() -> None:
+    bench = Bench(gateway(), service("orders"), worlds.route("orders"), worlds.tenant("t0"))
+    bench.put(service("next", 9003), worlds.route("orders", service="next"), drop=[("Service", "orders")])
+    assert bench.names("CDS") == bench.names("EDS") == {"next"}
+    assert bench.get("RDS", "t0").uses == {"next"}
+
+
+def test_limits_of_its_own_give_a_tenant_a_cluster_whose_name_is_stable() -> None:
+    bench = world(2)
+    bench.put(worlds.tenant("t0", policies=LIMITS))
+    assert bench.names("CDS") == {"orders", "search", "orders@t0", "search@t0"}
+    assert bench.names("EDS") == {"orders", "search"}
+    assert bench.get("CDS", "orders@t0").owner == "t0"
+    assert bench.get("CDS", "orders@t0").companion == "orders"
+    before = bench.snapshot()
+    bench.put(worlds.tenant("t0", policies={"circuit_breaker": {"max_requests": 6}}))
+    assert moved(before, bench.snapshot()) == {"CDS"}
+    assert bench.names("CDS") == set(before.resources["CDS"])
+    bench.put(worlds.tenant("t0"))
+    assert bench.names("CDS") == {"orders", "search"}
+
+
+def test_equal_limits_from_above_share_one_cluster() -> None:
+    bench = world(3)
+    bench.put(gateway(policies=LIMITS))
+    shared = bench.names("CDS")
+    assert len(shared) == 2
+    assert {one.uses for one in bench.snapshot().resources["RDS"].values()} == {frozenset(shared)}
+
+
+def test_endpoints_are_shared_by_all_clusters_of_a_service() -> None:
+    bench = world(2, worlds.tenant("own", policies=LIMITS))
+    before = bench.snapshot()
+    bench.put(service("orders", 9009))
+    assert bench.snapshot().changed("EDS", before.serial) == {"orders"}
+    assert moved(before, bench.snapshot()) == {"EDS"}
+
+
+# -- gateways -----------------------------------------------------------------------------------------------------
+
+
+def test_gateways_share_the_resources_that_are_equal() -> None:
+    bench = world(3, gateway("inner", 8081))
+    for kind in ("CDS", "EDS", "SRDS", "RDS"):
+        assert bench.names(kind) == bench.names(kind, "inner") != set()
+        assert all(bench.get(kind, name) is bench.get(kind, name, "inner") for name in bench.names(kind))
+    assert bench.get("LDS", "l0") is not bench.get("LDS", "l0", "inner")
+
+
+def test_a_gateway_comes_with_all_its_tenants_and_goes_without_touching_others() -> None:
+    bench = world(3)
+    edge = bench.snapshot()
+    bench.put(gateway("inner", 8081))
+    assert bench.names("RDS", "inner") == {"t0", "t1", "t2"}
+    assert bench.snapshot() is edge
+    bench.put(drop=[("Gateway", "inner")])
+    assert bench.builder.snapshots == {"edge": edge}
+    bench.put(gateway("inner", 8081))
+    assert bench.names("RDS", "inner") == {"t0", "t1", "t2"}
+
+
+def test_a_tenant_leaves_a_gateway_that_no_longer_selects_it() -> None:
+    bench = world(3)
+    bench.put(gateway(tenants=["t0", "t1"]))
+    assert bench.names("SRDS") == bench.names("RDS") == {"t0", "t1"}
+    bench.put(gateway(tenants=["t2"]))
+    assert bench.names("SRDS") == bench.names("RDS") == {"t2"}
+    bench.put(gateway())
+    assert bench.names("RDS") == {"t0", "t1", "t2"}
+
+
+def test_a_tenant_moves_between_gateways_with_its_organisation() -> None:
+    organisations = [{"kind": "Organisation", "id": name} for name in ("foods", "books")]
+    bench = Bench(
+        gateway(organisations=["foods"]),
+        gateway("inner", 8081, organisations=["books"]),
+        service("orders"),
+        worlds.route("orders"),
+        *organisations,
+        worlds.tenant("t0", organisation="foods"),
+    )
+    assert (bench.names("RDS"), bench.names("RDS", "inner")) == ({"t0"}, set())
+    bench.put(worlds.tenant("t0", organisation="books"))
+    assert (bench.names("RDS"), bench.names("RDS", "inner")) == (set(), {"t0"})
+    assert (bench.names("CDS"), bench.names("CDS", "inner")) == (set(), {"orders"})
+
+
+def test_a_listener_comes_changes_and_goes() -> None:
+    bench = world(1)
+    before = bench.snapshot()
+    bench.put(stages.gateway(8080, 8081))
+    assert (bench.names("LDS"), moved(before, bench.snapshot())) == ({"l0", "l1"}, {"LDS"})
+    bench.put(stages.gateway(8080))
+    assert bench.names("LDS") == {"l0"}
+    assert versions(bench.snapshot()) == versions(before)
+
+
+def test_a_host_that_moves_to_another_tenant_is_one_scope_that_changes() -> None:
+    by_host = {"tenant": {"from": "host"}}
+    bench = Bench(
+        gateway(**by_host), service("orders"), worlds.route("orders"), worlds.tenant("t0", hosts=["a.example"])
+    )
+    bench.put(worlds.tenant("t0", hosts=["b.example"]))
+    bench.put(worlds.tenant("t1", hosts=["a.example"]))
+    assert bench.names("SRDS") == {"a.example", "b.example"}
+    assert bench.get("SRDS", "a.example").uses == {"t1"}
+    bench.put(worlds.tenant("t0", hosts=["a.example"]), worlds.tenant("t1", hosts=["b.example"]))
+    assert bench.names("SRDS") == {"a.example", "b.example"}
+    assert {name: bench.get("SRDS", name).uses for name in bench.names("SRDS")} == {
+        "a.example": {"t0"},
+        "b.example": {"t1"},
+    }
+
+
+# -- a defect of ours ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Tenants whose translation raises."""
+    names: set[str] = set()
+    real = translate.tenant
+
+    def fail(view: TenantView) -> Any:
+        if view.tenant.id in names:
+            raise ValueError("no such luck")
+        return real(view)
+
+    monkeypatch.setattr(translate, "tenant", fail)
+    return names
+
+
+def test_a_tenant_that_cannot_be_translated_stays_and_the_others_go_on(failing: set[str]) -> None:
+    bench = world(3)
+    good = bench.get("RDS", "t1")
+    failing.add("t1")
+    bench.put(*(stages.tagged(f"t{n}", "new") for n in range(3)))
+    assert bench.get("RDS", "t1") is good
+    assert b"new" in bench.get("RDS", "t0").body
+    assert b"new" in bench.get("RDS", "t2").body
+    problem = bench.builder.problems["t1"]
+    assert (problem.code, problem.tenant, "no such luck" in problem.message) == ("GC900", "t1", True)
+    failing.clear()
+    bench.put(stages.tagged("t1", "newer"))
+    assert b"newer" in bench.get("RDS", "t1").body
+    assert bench.builder.problems == {}
+
+
+def test_a_tenant_that_was_never_translated_is_absent_and_can_be_dropped(failing: set[str]) -> None:
+    failing.add("t9")
+    bench = world(1)
+    bench.put(worlds.tenant("t9"))
+    assert bench.names("RDS") == {"t0"}
+    bench.put(drop=[("Tenant", "t9")])
+    assert bench.builder.problems == {}
+
+
+def test_a_failure_on_one_gateway_is_told_though_another_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = translate.tenant
+
+    def fail(view: TenantView) -> Any:
+        if (view.gateway.id, view.tenant.id) == ("edge", "t0"):
+            raise ValueError("no such luck")
+        return real(view)
+
+    monkeypatch.setattr(translate, "tenant", fail)
+    bench = world(1, gateway("inner", 8081))
+    assert "edge" in bench.builder.problems["t0"].message
+    assert (bench.names("RDS"), bench.names("RDS", "inner")) == (set(), {"t0"})
+
+
+def test_a_message_that_cannot_be_encoded_harms_its_tenant_alone() -> None:
+    bench = world(2)
+    real = bench._encode
+
+    def encode(message: Message) -> bytes:
+        if getattr(message, "name", "") == "t0":
+            raise ValueError("no such luck")
+        return real(message)
+
+    bench.builder._encode = encode
+    bench.put_anyhow(stages.tagged("t0", "new"), stages.tagged("t1", "new"))
+    assert b"new" in bench.get("RDS", "t1").body
+    assert b"new" not in bench.get("RDS", "t0").body
+    assert "t0" in bench.builder.problems
