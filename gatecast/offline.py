@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tenants.catalog import Catalog, Step
-from tenants.documents import Gateway, Key, Tenant
+from tenants.documents import Gateway, Tenant
 from tenants.effective import serves, view
 from tenants.errors import Problem, Refused
-from tenants.reading import line_of
 from tenants.sources.directory import Limits, changes
 from xds import translate
 from xds.translate import Built
@@ -43,7 +42,7 @@ def resources(catalog: Catalog, gateway: Gateway, tenant: Tenant) -> tuple[Built
 
 def problems(catalog: Catalog, directory: str) -> list[Problem]:
     """Everything wrong with the documents, and what they ask for that Envoy is not told. Files as seen from here."""
-    found = dict.fromkeys((*catalog.problems, *(_located(catalog, one) for one in _unsupported(catalog))))
+    found = dict.fromkeys((*catalog.problems, *(catalog.located(one) for one in _unsupported(catalog))))
     here = (replace(one, file=os.path.join(directory, one.file)) if one.file else one for one in found)
     return sorted(here, key=lambda one: (one.file, one.line, one.kind, one.id, one.path, one.code, one.message))
 
@@ -55,12 +54,3 @@ def _unsupported(catalog: Catalog) -> Iterator[Problem]:
         for _, tenant in sorted(catalog.tenants.items()):
             if serves(gateway, tenant):
                 yield from translate.unsupported(view(catalog, gateway, tenant))
-
-
-def _located(catalog: Catalog, problem: Problem) -> Problem:
-    """Translation knows documents, not files."""
-    entry = catalog.books.entries.get(Key(problem.kind, problem.id))
-    given = entry.served if entry else None
-    if given is None:
-        return problem
-    return replace(problem, file=given.file, line=line_of(given.source, tuple(problem.path.split(".")), given.line))

@@ -76,8 +76,9 @@ class Plane:
         return await asyncio.to_thread(self.catalog.apply, changes)
 
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the documents, and what could not be translated."""
-        return (*self.catalog.problems, *(self.builder.problems[name] for name in sorted(self.builder.problems)))
+        """What is wrong with the documents, and what of them is not served as they say."""
+        translated = sorted({self.catalog.located(one) for one in self.builder.problems.values()}, key=str)
+        return (*self.catalog.problems, *translated)
 
 
 def _both(one: Touched, other: Touched) -> Touched:

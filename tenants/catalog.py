@@ -17,7 +17,7 @@ from tenants.documents import Gateway, Key, Tenant
 from tenants.effective import serves
 from tenants.errors import Problem
 from tenants.index import Books, Claim, Entry
-from tenants.reading import Given
+from tenants.reading import Given, line_of
 from tenants.served import Served
 from tenants.settling import settle, shape
 
@@ -71,6 +71,15 @@ class Catalog(Served):
     def problems_of(self, key: Key) -> tuple[Problem, ...]:
         """The problems of one document."""
         return self.books.flawed.get(key, ())
+
+    def located(self, problem: Problem) -> Problem:
+        """A problem that somebody found who knows documents and no files: with the file and line of its field."""
+        entry = self.books.entries.get(Key(problem.kind, problem.id))
+        given = entry.served if entry else None
+        if given is None or problem.file:
+            return problem
+        line = line_of(given.source, tuple(problem.path.split(".")), given.line)
+        return replace(problem, file=given.file, line=line)
 
     def apply(self, changes: Changes) -> "Step":
         """The catalog after these changes; the same catalog if they say nothing new."""

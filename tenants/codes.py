@@ -1,6 +1,7 @@
 """The table of problem codes. A code never changes its meaning; `docs/` and the CLI list this table.
 
 GC0xx: a file could not be read as documents. GC1xx: a document is wrong by itself. GC2xx: it is wrong beside others.
+GC3xx: a document is right, and not served as it says. GC9xx: we or Envoy could not do what the documents say.
 """
 
 from collections.abc import Mapping
@@ -56,5 +57,8 @@ CODES: Mapping[str, str] = MappingProxyType(
         "GC212": "The same kind and id is given twice.",
         "GC213": "A tenant without hosts cannot be reached through a gateway that selects by host.",
         "GC214": "A gateway selects a tenant or organisation that does not exist.",
+        "GC301": "The policy is not enforced by this gateway yet.",
+        "GC900": "The document cannot be translated: a defect of gatecast.",
+        "GC901": "Envoy refuses the translation.",
     }
 )

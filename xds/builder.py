@@ -5,14 +5,14 @@ One owner: the process's assembly (`gatecast.serve`), which feeds it each step o
 snapshots to `xds.hub`.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from google.protobuf.message import Message
 
 from tenants.catalog import Catalog, Touched
-from tenants.documents import Gateway
+from tenants.documents import Gateway, Key
 from tenants.effective import serves, view
 from tenants.errors import Problem
 from xds import messages, translate
@@ -34,8 +34,9 @@ class _Made:
 
 @dataclass(slots=True)
 class _Turn:
-    """What one update does to one gateway: resources to put or remove, and the cluster specs that came or went on the
-    way.
+    """What an update does to one gateway: resources to put or remove, and the cluster specs that came or went on the way.
+
+    An update that is broken off is finished by the next one, with the same turn.
     """
 
     changes: Changes = field(default_factory=dict)
@@ -54,18 +55,26 @@ class _Fleet:
     tenants: dict[str, _Made] = field(default_factory=dict)
     users: dict[ClusterSpec, int] = field(default_factory=dict)
     specs: dict[str, set[ClusterSpec]] = field(default_factory=dict)
+    turn: _Turn = field(default_factory=_Turn)
+
+    def owner(self, kind: str, name: str) -> str:
+        """The tenant whose resource this is by now, "" if nobody's."""
+        changed = self.turn.changes.get(kind, {})
+        found = changed[name] if name in changed else self.snapshot.get(kind, name)
+        return found.owner if found else ""
 
 
 class Builder:
     """Keeps the newest snapshot of every gateway.
 
-    `problems` holds, by tenant, what translation itself could not do: such a tenant stays as it was, the others go on.
+    `problems` holds, by gateway and document, what translation itself could not do: that stays as it was, the others
+    go on.
     `encoded` counts the messages encoded so far: the work that a push must never do.
     """
 
     def __init__(self, encode: Callable[[Message], bytes] = messages.encode) -> None:
         self.snapshots: Snapshots = {}
-        self.problems: dict[str, Problem] = {}
+        self.problems: dict[tuple[str, Key], Problem] = {}
         self.encoded = 0
         self._encode = encode
         self._fleets: dict[str, _Fleet] = {}
@@ -84,6 +93,7 @@ class Builder:
         """`update` in slices: yields now and then, so that a caller with an event loop can serve others in between."""
         for name in self._fleets.keys() - set(catalog.gateways):
             del self._fleets[name]
+            self.problems = {key: problem for key, problem in self.problems.items() if key[0] != name}
         for name in sorted(catalog.gateways):
             yield from self._gateway(catalog, catalog.gateways[name], touched)
         self.snapshots = {name: fleet.snapshot for name, fleet in self._fleets.items()}
@@ -95,46 +105,49 @@ class Builder:
         if fleet is None:
             fleet = self._fleets[gateway.id] = _Fleet(Snapshot.empty(gateway.id))
             tenants = catalog.tenants
-        turn = _Turn()
         if gateway.id in touched.gateways or not fleet.listeners:
-            self._listeners(fleet, gateway, turn)
+            self._listeners(fleet, gateway)
         for count, tenant in enumerate(sorted(tenants), 1):
-            self._tenant(catalog, fleet, gateway, tenant, turn)
+            self._tenant(catalog, fleet, gateway, tenant)
             if count % SLICE == 0:
                 yield
-        self._clusters(catalog, fleet, touched.services, turn)
-        fleet.snapshot = fleet.snapshot.next(turn.changes)
+        self._clusters(catalog, fleet, touched.services)
+        fleet.snapshot = fleet.snapshot.next(fleet.turn.changes)
+        fleet.turn = _Turn()
 
-    def _listeners(self, fleet: _Fleet, gateway: Gateway, turn: _Turn) -> None:
-        built = translate.listeners(gateway)
-        names = frozenset(one.name for one in built)
+    def _listeners(self, fleet: _Fleet, gateway: Gateway) -> None:
+        made = self._made(fleet, Key("Gateway", gateway.id), lambda: translate.listeners(gateway))
+        if made is None:
+            return
+        names = frozenset(one.name for one in made)
         for gone in fleet.listeners - names:
-            turn.put("LDS", gone, None)
-        self._put(built, turn)
+            fleet.turn.put("LDS", gone, None)
+        _put(made, fleet.turn)
         fleet.listeners = names
 
-    def _tenant(self, catalog: Catalog, fleet: _Fleet, gateway: Gateway, name: str, turn: _Turn) -> None:
+    def _tenant(self, catalog: Catalog, fleet: _Fleet, gateway: Gateway, name: str) -> None:
         """Translate one tenant anew. A tenant that cannot be translated keeps what it had."""
         tenant = catalog.tenants.get(name)
-        built: tuple[Built, ...] = ()
         specs: frozenset[ClusterSpec] = frozenset()
-        self.problems.pop(name, None)
-        if tenant is not None and serves(gateway, tenant):
-            try:
-                built, specs = translate.tenant(view(catalog, gateway, tenant))
-            except Exception as error:  # a defect of ours met by one tenant's settings must not stop the others
-                self.problems[name] = _defect(name, gateway.id, error)
-                return
-        self._replace(fleet, name, built, specs, turn)
 
-    def _replace(
-        self, fleet: _Fleet, name: str, built: tuple[Built, ...], specs: frozenset[ClusterSpec], turn: _Turn
-    ) -> None:
-        old = fleet.tenants.pop(name, _Made())
-        new = _Made(frozenset((one.kind, one.name) for one in built), specs)
+        def build() -> tuple[Built, ...]:
+            nonlocal specs
+            if tenant is None or not serves(gateway, tenant):
+                return ()
+            built, specs = translate.tenant(view(catalog, gateway, tenant))
+            return built
+
+        made = self._made(fleet, Key("Tenant", name), build)
+        if made is not None:
+            self._replace(fleet, name, made, specs)
+
+    def _replace(self, fleet: _Fleet, name: str, made: tuple[Resource, ...], specs: frozenset[ClusterSpec]) -> None:
+        old, turn = fleet.tenants.pop(name, _Made()), fleet.turn
+        new = _Made(frozenset((one.kind, one.name) for one in made), specs)
         for kind, gone in old.names - new.names:
-            turn.put(kind, gone, None)
-        self._put(built, turn)
+            if fleet.owner(kind, gone) == name:  # a host may have moved to another tenant, in this very turn
+                turn.put(kind, gone, None)
+        _put(made, turn)
         turn.moved.update(new.specs ^ old.specs)
         for spec in new.specs - old.specs:
             fleet.users[spec] = fleet.users.get(spec, 0) + 1
@@ -142,37 +155,52 @@ class Builder:
             fleet.users[spec] -= 1
             if not fleet.users[spec]:
                 del fleet.users[spec]
-        if built:
+        if made:
             fleet.tenants[name] = new
 
-    def _clusters(self, catalog: Catalog, fleet: _Fleet, services: frozenset[str], turn: _Turn) -> None:
+    def _clusters(self, catalog: Catalog, fleet: _Fleet, services: frozenset[str]) -> None:
         """Clusters that came into use, went out of use, or whose service changed; endpoints follow their services."""
+        turn = fleet.turn
         known = {spec for spec in turn.moved if spec in fleet.specs.get(spec.service, ())}
         used = {spec for spec in turn.moved if spec in fleet.users}
         for spec in known - used:
             fleet.specs[spec.service].discard(spec)
             turn.put("CDS", spec.name, None)
-        came = used - known
-        for spec in came:
+        for spec in used - known:
             fleet.specs.setdefault(spec.service, set()).add(spec)
-        for spec in came | {spec for service in services for spec in fleet.specs.get(service, ())}:
-            if spec.service in catalog.services:
-                self._put(translate.cluster(catalog.services[spec.service], spec), turn)
-        for service in {spec.service for spec in turn.moved} | services:
-            self._endpoints(catalog, fleet, service, turn)
+        for service in sorted({spec.service for spec in turn.moved} | services):
+            came = {spec for spec in used - known if spec.service == service}
+            self._service(catalog, fleet, service, fleet.specs.get(service, set()) if service in services else came)
 
-    def _endpoints(self, catalog: Catalog, fleet: _Fleet, service: str, turn: _Turn) -> None:
-        used = bool(fleet.specs.get(service)) and service in catalog.services
-        built = translate.endpoints(catalog.services[service]) if used else ()
-        if not used:
-            fleet.specs.pop(service, None)
-        if not built:
-            turn.put("EDS", service, None)
-        self._put(built, turn)
+    def _service(self, catalog: Catalog, fleet: _Fleet, name: str, specs: Iterable[ClusterSpec]) -> None:
+        """These clusters of a service, and its endpoints: both together, or as they were."""
+        service = catalog.services.get(name)
+        if service is None or not fleet.specs.get(name):
+            fleet.specs.pop(name, None)
+            fleet.turn.put("EDS", name, None)
+            return
 
-    def _put(self, built: Iterable[Built], turn: _Turn) -> None:
-        for one in built:
-            turn.put(one.kind, one.name, self._resource(one))
+        def build() -> Iterator[Built]:
+            for spec in specs:
+                yield from translate.cluster(service, spec)
+            yield from translate.endpoints(service)
+
+        made = self._made(fleet, Key("Service", name), build)
+        if made is None:
+            return
+        if not any(one.kind == "EDS" for one in made):
+            fleet.turn.put("EDS", name, None)
+        _put(made, fleet.turn)
+
+    def _made(self, fleet: _Fleet, key: Key, build: Callable[[], Iterable[Built]]) -> tuple[Resource, ...] | None:
+        """Translate and encode a document for a gateway. A defect of ours, met by one, must not stop the others."""
+        place = fleet.snapshot.gateway, key
+        self.problems.pop(place, None)
+        try:
+            return tuple(self._resource(one) for one in build())
+        except Exception as error:
+            self.problems[place] = _defect(key, fleet.snapshot.gateway, error)
+            return None
 
     def _resource(self, one: Built) -> Resource:
         """Encode, or find the very same resource of another gateway."""
@@ -184,6 +212,12 @@ class Builder:
         return self._known.setdefault((made.kind, made.name, made.version), made)
 
 
-def _defect(tenant: str, gateway: str, error: Exception) -> Problem:
+def _put(made: Iterable[Resource], turn: _Turn) -> None:
+    for one in made:
+        turn.put(one.kind, one.name, one)
+
+
+def _defect(key: Key, gateway: str, error: Exception) -> Problem:
     text = f"cannot be translated for gateway {gateway}: {type(error).__name__}: {error}"
-    return Problem("GC900", "Tenant", tenant, "", text, "this is a defect of gatecast: please report it", tenant=tenant)
+    hurt = key.id if key.kind == "Tenant" else ""
+    return Problem("GC900", key.kind, key.id, "", text, "this is a defect of gatecast: please report it", tenant=hurt)

@@ -120,9 +120,7 @@ async def _active(proxy: envoys.Envoy, field: str, value: Any) -> bool:
     return True
 
 
-async def test_a_cluster_that_changes_a_hundred_times_ends_as_the_last_document_says(
-    tmp_path: Path, ads: Json
-) -> None:
+async def test_a_cluster_that_changes_a_hundred_times_ends_as_the_last_document_says(tmp_path: Path, ads: Json) -> None:
     """F22; and at most one answer a kind is on the way, however fast the changes come."""
     async with stages.stage(tmp_path, ads) as stage, stage.load() as traffic:
         for count in range(1, 101):

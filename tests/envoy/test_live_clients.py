@@ -118,7 +118,9 @@ async def test_a_server_that_ends_in_a_large_push_breaks_nothing_and_the_next_on
         async with planes.plane(stages.text(changed, *documents[1:]), port=xds) as served:
             second = Stage(served, proxy, port, upstream, http)
             for name in ("acme", "t0", f"t{MANY - 1}"):
-                await proxy.until(lambda name=name: _correlated(second, name), f"{name} as the documents say", within=20)  # type: ignore[misc]
+                await proxy.until(
+                    lambda name=name: _correlated(second, name), f"{name} as the documents say", within=20
+                )  # type: ignore[misc]
             await second.change(stages.tagged("acme", "after"))
             await second.until_tag("acme", "after")
             await stages.none(proxy, stages.REFUSALS)
@@ -130,9 +132,7 @@ async def _correlated(stage: Stage, tenant: str) -> bool:
     return "x-correlation-id" in (await stage.get(tenant)).headers
 
 
-async def test_an_envoy_that_starts_while_the_server_ends_is_ready_with_the_next_one(
-    tmp_path: Path, ads: Json
-) -> None:
+async def test_an_envoy_that_starts_while_the_server_ends_is_ready_with_the_next_one(tmp_path: Path, ads: Json) -> None:
     """F10: its very first push is cut."""
     async with AsyncExitStack() as stack:
         upstream = await stack.enter_async_context(upstreams.Upstream("orders"))

@@ -152,7 +152,9 @@ async def test_a_rejected_resource_harms_nobody_else_and_the_fix_recovers(
     async with stages.stage(tmp_path, ads, encode=saboteur.encode) as stage, stage.load() as traffic:
         await stage.quiet()
         saboteur.spoil[case.spot] = case.how
-        siblings = [worlds.tenant(f"sibling{n}", policies={"circuit_breaker": {"max_requests": n + 10}}) for n in range(5)]
+        siblings = [
+            worlds.tenant(f"sibling{n}", policies={"circuit_breaker": {"max_requests": n + 10}}) for n in range(5)
+        ]
         await stage.change(gamma(5), *siblings)
         await reported(stage, case)
         for n in range(5):

@@ -61,9 +61,7 @@ class Served:
 
 
 @asynccontextmanager
-async def plane(
-    text: str, *, port: int = 0, encode: Callable[[Message], bytes] | None = None
-) -> AsyncIterator[Served]:
+async def plane(text: str, *, port: int = 0, encode: Callable[[Message], bytes] | None = None) -> AsyncIterator[Served]:
     """Serve the documents of `text`; the port is free unless given. `encode`: in place of `messages.encode`."""
     async with bare(port=port, encode=encode) as served:
         await served.apply(text)

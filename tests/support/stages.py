@@ -135,7 +135,9 @@ class Stage:
         """Wait until every stream is at rest."""
         await self.proxy.until(lambda: quiet(self.served), "the streams to be at rest")
 
-    def load(self, tenant: str = "acme", path: str = "/orders", **more: Any) -> AbstractAsyncContextManager[upstreams.Load]:
+    def load(
+        self, tenant: str = "acme", path: str = "/orders", **more: Any
+    ) -> AbstractAsyncContextManager[upstreams.Load]:
         """Steady traffic of one tenant."""
         return upstreams.load(f"http://127.0.0.1:{self.port}{path}", headers={HEADER: tenant}, **more)
 

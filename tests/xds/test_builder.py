@@ -10,7 +10,8 @@ import worlds
 from google.protobuf.message import Message
 from stages import Json
 
-from tenants.catalog import Catalog
+from tenants.catalog import Catalog, Touched
+from tenants.documents import Key
 from tenants.effective import TenantView
 from xds import messages, translate
 from xds.builder import Builder
@@ -28,12 +29,16 @@ class Bench:
     def __init__(self, *documents: Json) -> None:
         self.catalog = Catalog.empty()
         self.counted: Counter[tuple[str, str]] = Counter()
+        self.broken: set[tuple[str, str]] = set()
         self.builder = Builder(self._encode)
         self.put(*documents)
 
     def _encode(self, message: Message) -> bytes:
         kind = KIND_OF[message.DESCRIPTOR.full_name]
-        self.counted[kind, message.cluster_name if kind == "EDS" else message.name] += 1  # type: ignore[attr-defined]
+        name = message.cluster_name if kind == "EDS" else message.name  # type: ignore[attr-defined]
+        self.counted[kind, name] += 1
+        if (kind, name) in self.broken:
+            raise ValueError("no such luck")
         return messages.encode(message)
 
     def put(self, *documents: Json, drop: Iterable[tuple[str, str]] = ()) -> dict[tuple[str, str], int]:
@@ -209,14 +214,6 @@ def test_limits_of_its_own_give_a_tenant_a_cluster_whose_name_is_stable() -> Non
     assert bench.names("CDS") == {"orders", "search"}
 
 
-def test_equal_limits_from_above_share_one_cluster() -> None:
-    bench = world(3)
-    bench.put(gateway(policies=LIMITS))
-    shared = bench.names("CDS")
-    assert len(shared) == 2
-    assert {one.uses for one in bench.snapshot().resources["RDS"].values()} == {frozenset(shared)}
-
-
 def test_endpoints_are_shared_by_all_clusters_of_a_service() -> None:
     bench = world(2, worlds.tenant("own", policies=LIMITS))
     before = bench.snapshot()
@@ -327,7 +324,7 @@ def test_a_tenant_that_cannot_be_translated_stays_and_the_others_go_on(failing: 
     assert bench.get("RDS", "t1") is good
     assert b"new" in bench.get("RDS", "t0").body
     assert b"new" in bench.get("RDS", "t2").body
-    problem = bench.builder.problems["t1"]
+    problem = bench.builder.problems["edge", Key("Tenant", "t1")]
     assert (problem.code, problem.tenant, "no such luck" in problem.message) == ("GC900", "t1", True)
     failing.clear()
     bench.put(stages.tagged("t1", "newer"))
@@ -354,21 +351,46 @@ def test_a_failure_on_one_gateway_is_told_though_another_succeeds(monkeypatch: p
 
     monkeypatch.setattr(translate, "tenant", fail)
     bench = world(1, gateway("inner", 8081))
-    assert "edge" in bench.builder.problems["t0"].message
+    assert "edge" in bench.builder.problems["edge", Key("Tenant", "t0")].message
     assert (bench.names("RDS"), bench.names("RDS", "inner")) == (set(), {"t0"})
 
+    bench.put(drop=[("Gateway", "edge")])
+    assert bench.builder.problems == {}
 
-def test_a_message_that_cannot_be_encoded_harms_its_tenant_alone() -> None:
+
+@pytest.mark.parametrize(("kind", "name"), [("RDS", "t0"), ("CDS", "orders"), ("EDS", "orders"), ("LDS", "l0")])
+def test_what_cannot_be_encoded_stays_as_it_was_and_all_else_goes_on(kind: str, name: str) -> None:
     bench = world(2)
-    real = bench._encode
-
-    def encode(message: Message) -> bytes:
-        if getattr(message, "name", "") == "t0":
-            raise ValueError("no such luck")
-        return real(message)
-
-    bench.builder._encode = encode
-    bench.put_anyhow(stages.tagged("t0", "new"), stages.tagged("t1", "new"))
+    before = bench.snapshot()
+    bench.broken.add((kind, name))
+    bench.put(
+        gateway(tenant={"from": "header", "name": "x-other"}),
+        service("orders", 9009, connect_timeout="9s"),
+        service("search", 9008, connect_timeout="9s"),
+        stages.tagged("t0", "new"),
+        stages.tagged("t1", "new"),
+    )
+    assert bench.get(kind, name) is before.get(kind, name)
     assert b"new" in bench.get("RDS", "t1").body
-    assert b"new" not in bench.get("RDS", "t0").body
-    assert "t0" in bench.builder.problems
+    assert bench.get("CDS", "search") is not before.get("CDS", "search")
+    (problem,) = bench.builder.problems.values()
+    assert problem.code == "GC900"
+    bench.broken.clear()
+    bench.put(gateway(), service("orders", 9007, connect_timeout="8s"), worlds.tenant("t0"))
+    assert bench.builder.problems == {}
+    assert (bench.get(kind, name).version == before.get(kind, name).version) == (kind in ("LDS", "RDS"))  # type: ignore[union-attr]
+
+
+def test_an_update_that_is_broken_off_is_finished_by_the_next_one() -> None:
+    """As when the task that applies it is cancelled: nothing that it took note of is lost."""
+    bench = world(200)
+    step = bench.catalog.apply(stages.changes(*(worlds.tenant(f"t{n}", policies=LIMITS) for n in range(100, 200))))
+    bench.catalog = step.catalog.apply(stages.changes(drop=(("Tenant", "t0"),))).catalog
+    touched = Touched(tenants=step.touched.tenants | {"t0"})
+    steps = bench.builder.steps(bench.catalog, touched)
+    next(steps)
+    steps.close()
+    assert bench.names("CDS") == {"orders", "search"}
+    bench.builder.update(bench.catalog, touched)
+    fresh = Builder()
+    assert versions(fresh.update(bench.catalog, Touched())["edge"]) == versions(bench.snapshot())

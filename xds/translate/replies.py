@@ -70,7 +70,7 @@ REPLIES = (
     Reply("access_denied", _status(403)),
     Reply("unknown_tenant", _status(404)),  # all other 404s are answers of routes: a tenant's table ends with one
     Reply("request_timeout", _status(408)),
-    Reply("unknown_tenant", _when("response.code == 413 && xds.route_name == ''"), status=404),  # see filters.chain
+    Reply("unknown_tenant", _when("response.code == 413 && !has(xds.route_name)"), status=404),  # see filters.chain
     Reply("body_too_large", _status(413)),
     Reply("upgrade_refused", _status(426)),
     Reply("rate_limited", _status(429)),

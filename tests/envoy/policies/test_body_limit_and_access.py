@@ -115,10 +115,15 @@ async def test_a_route_has_a_list_of_its_own_or_none(edge: edges.Edge) -> None:
     assert await allowed(edge, "mixed", "/b") == {1, 2, 3, 4, 5}
 
 
-async def test_a_path_has_one_spelling_so_no_list_is_passed_by_another(edge: edges.Edge) -> None:
-    routes = {"a": {"policies": {"access": {"allow": ["127.0.0.4/32"]}}}}
-    await edge.put(edges.tenant("spelt", routes))
-    for path in ("/a", "//a", "/b/../a", "/b/%2e%2e/a", "/./a", "/%61", "/a/", "/a//x", "/b/..%2fa", "/b/..%5Ca"):
-        said = await edge.raw(f"GET {path} HTTP/1.1\r\nhost: x\r\nx-tenant-id: spelt\r\n\r\n".encode())
-        if said.startswith("HTTP/1.1 200"):
-            assert "/a" not in said.partition('"path": ')[2].partition(",")[0].lower().replace("%61", "a"), (path, said)
+@pytest.mark.parametrize(
+    "path",
+    ["/a", "//a", "/./a", "/%61", "/a/", "/a//x", "/a/.", "/b/../a", "/b/%2e%2e/a", "/b/.%2e/a", "/b/..%2fa"]
+    + ["/b/..%5Ca", "/b/..\\a", "/b;/../a", "/b/..;/a", "/b#/../a", "/a?x", "/a/../a", "/b/../../a", "http://x/a"],
+)
+async def test_a_path_has_one_spelling_so_no_list_is_passed_by_another(edge: edges.Edge, path: str) -> None:
+    await edge.put(edges.tenant("spelt", {"a": {"policies": {"access": {"allow": ["127.0.0.4/32"]}}}}))
+    before = edge.echo.count
+    said = await edge.raw(f"GET {path} HTTP/1.1\r\nhost: x\r\nx-tenant-id: spelt\r\n\r\n".encode())
+    assert said.startswith(("HTTP/1.1 403", "HTTP/1.1 400")), said
+    assert edge.echo.count == before
+    assert await edge.statuses("spelt", "/b") == [200]
