@@ -77,7 +77,8 @@ class Plane:
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the documents, and what of them is not served as they say."""
-        translated = sorted({self.catalog.located(one) for one in self.builder.problems.values()}, key=str)
+        said = (one for found in self.builder.problems.values() for one in found)
+        translated = sorted({self.catalog.located(one) for one in said}, key=str)
         return (*self.catalog.problems, *translated)
 
 

@@ -5,7 +5,7 @@ One owner: the process's assembly (`gatecast.serve`), which feeds it each step o
 snapshots to `xds.hub`.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -21,6 +21,7 @@ from xds.translate import Built, ClusterSpec
 
 Changes = dict[str, dict[str, Resource | None]]
 Snapshots = dict[str, Snapshot]
+Build = Callable[[], tuple[Iterable[Built], tuple[Problem, ...]]]
 SLICE = 50  # tenants translated before the caller gets a turn: about 5 ms
 
 
@@ -34,7 +35,7 @@ class _Made:
 
 @dataclass(slots=True)
 class _Turn:
-    """What an update does to one gateway: resources to put or remove, and the cluster specs that came or went on the way.
+    """What an update does to one gateway: resources to put or remove, and cluster specs that came or went on the way.
 
     An update that is broken off is finished by the next one, with the same turn.
     """
@@ -67,14 +68,14 @@ class _Fleet:
 class Builder:
     """Keeps the newest snapshot of every gateway.
 
-    `problems` holds, by gateway and document, what translation itself could not do: that stays as it was, the others
-    go on.
+    `problems` holds, by gateway and document, what translation could not do (that document stays as it was, the others
+    go on) and what Envoy is not told.
     `encoded` counts the messages encoded so far: the work that a push must never do.
     """
 
     def __init__(self, encode: Callable[[Message], bytes] = messages.encode) -> None:
         self.snapshots: Snapshots = {}
-        self.problems: dict[tuple[str, Key], Problem] = {}
+        self.problems: dict[tuple[str, Key], tuple[Problem, ...]] = {}
         self.encoded = 0
         self._encode = encode
         self._fleets: dict[str, _Fleet] = {}
@@ -93,7 +94,7 @@ class Builder:
         """`update` in slices: yields now and then, so that a caller with an event loop can serve others in between."""
         for name in self._fleets.keys() - set(catalog.gateways):
             del self._fleets[name]
-            self.problems = {key: problem for key, problem in self.problems.items() if key[0] != name}
+            self.problems = {place: found for place, found in self.problems.items() if place[0] != name}
         for name in sorted(catalog.gateways):
             yield from self._gateway(catalog, catalog.gateways[name], touched)
         self.snapshots = {name: fleet.snapshot for name, fleet in self._fleets.items()}
@@ -116,7 +117,7 @@ class Builder:
         fleet.turn = _Turn()
 
     def _listeners(self, fleet: _Fleet, gateway: Gateway) -> None:
-        made = self._made(fleet, Key("Gateway", gateway.id), lambda: translate.listeners(gateway))
+        made = self._made(fleet, Key("Gateway", gateway.id), lambda: (translate.listeners(gateway), ()))
         if made is None:
             return
         names = frozenset(one.name for one in made)
@@ -130,12 +131,13 @@ class Builder:
         tenant = catalog.tenants.get(name)
         specs: frozenset[ClusterSpec] = frozenset()
 
-        def build() -> tuple[Built, ...]:
+        def build() -> tuple[Iterable[Built], tuple[Problem, ...]]:
             nonlocal specs
             if tenant is None or not serves(gateway, tenant):
-                return ()
-            built, specs = translate.tenant(view(catalog, gateway, tenant))
-            return built
+                return (), ()
+            seen = view(catalog, gateway, tenant)
+            built, specs = translate.tenant(seen)
+            return built, translate.unsupported(seen)
 
         made = self._made(fleet, Key("Tenant", name), build)
         if made is not None:
@@ -178,12 +180,12 @@ class Builder:
         if service is None or not fleet.specs.get(name):
             fleet.specs.pop(name, None)
             fleet.turn.put("EDS", name, None)
+            self.problems.pop((fleet.snapshot.gateway, Key("Service", name)), None)
             return
 
-        def build() -> Iterator[Built]:
-            for spec in specs:
-                yield from translate.cluster(service, spec)
-            yield from translate.endpoints(service)
+        def build() -> tuple[Iterable[Built], tuple[Problem, ...]]:
+            clusters = (one for spec in specs for one in translate.cluster(service, spec))
+            return (*clusters, *translate.endpoints(service)), translate.unsupported_service(service)
 
         made = self._made(fleet, Key("Service", name), build)
         if made is None:
@@ -192,15 +194,18 @@ class Builder:
             fleet.turn.put("EDS", name, None)
         _put(made, fleet.turn)
 
-    def _made(self, fleet: _Fleet, key: Key, build: Callable[[], Iterable[Built]]) -> tuple[Resource, ...] | None:
+    def _made(self, fleet: _Fleet, key: Key, build: Build) -> tuple[Resource, ...] | None:
         """Translate and encode a document for a gateway. A defect of ours, met by one, must not stop the others."""
-        place = fleet.snapshot.gateway, key
-        self.problems.pop(place, None)
+        made, place = None, (fleet.snapshot.gateway, key)
         try:
-            return tuple(self._resource(one) for one in build())
+            built, problems = build()
+            made = tuple(self._resource(one) for one in built)
         except Exception as error:
-            self.problems[place] = _defect(key, fleet.snapshot.gateway, error)
-            return None
+            problems = (_defect(key, fleet.snapshot.gateway, error),)
+        self.problems.pop(place, None)
+        if problems:
+            self.problems[place] = problems
+        return made
 
     def _resource(self, one: Built) -> Resource:
         """Encode, or find the very same resource of another gateway."""

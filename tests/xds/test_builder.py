@@ -324,7 +324,7 @@ def test_a_tenant_that_cannot_be_translated_stays_and_the_others_go_on(failing: 
     assert bench.get("RDS", "t1") is good
     assert b"new" in bench.get("RDS", "t0").body
     assert b"new" in bench.get("RDS", "t2").body
-    problem = bench.builder.problems["edge", Key("Tenant", "t1")]
+    (problem,) = bench.builder.problems["edge", Key("Tenant", "t1")]
     assert (problem.code, problem.tenant, "no such luck" in problem.message) == ("GC900", "t1", True)
     failing.clear()
     bench.put(stages.tagged("t1", "newer"))
@@ -351,7 +351,7 @@ def test_a_failure_on_one_gateway_is_told_though_another_succeeds(monkeypatch: p
 
     monkeypatch.setattr(translate, "tenant", fail)
     bench = world(1, gateway("inner", 8081))
-    assert "edge" in bench.builder.problems["edge", Key("Tenant", "t0")].message
+    assert "edge" in bench.builder.problems["edge", Key("Tenant", "t0")][0].message
     assert (bench.names("RDS"), bench.names("RDS", "inner")) == (set(), {"t0"})
 
     bench.put(drop=[("Gateway", "edge")])
@@ -373,7 +373,7 @@ def test_what_cannot_be_encoded_stays_as_it_was_and_all_else_goes_on(kind: str, 
     assert bench.get(kind, name) is before.get(kind, name)
     assert b"new" in bench.get("RDS", "t1").body
     assert bench.get("CDS", "search") is not before.get("CDS", "search")
-    (problem,) = bench.builder.problems.values()
+    ((problem,),) = bench.builder.problems.values()
     assert problem.code == "GC900"
     bench.broken.clear()
     bench.put(gateway(), service("orders", 9007, connect_timeout="8s"), worlds.tenant("t0"))
@@ -394,3 +394,16 @@ def test_an_update_that_is_broken_off_is_finished_by_the_next_one() -> None:
     bench.builder.update(bench.catalog, touched)
     fresh = Builder()
     assert versions(fresh.update(bench.catalog, Touched())["edge"]) == versions(bench.snapshot())
+
+
+def test_what_envoy_is_not_told_is_a_problem_until_it_is_taken_out() -> None:
+    bench = world(1)
+    bench.put(worlds.tenant("t0", policies={"rate_limit": {"requests": 1, "per": "hour", "scope": "global"}}))
+    (problem,) = bench.builder.problems["edge", Key("Tenant", "t0")]
+    assert (problem.code, problem.path) == ("GC301", "policies.rate_limit")
+    bench.put(worlds.tenant("t0"))
+    bench.put(service("orders", tls={"sni": "orders.example"}))
+    (problem,) = bench.builder.problems["edge", Key("Service", "orders")]
+    assert problem.path == "tls"
+    bench.put(drop=[("Tenant", "t0")])
+    assert bench.builder.problems == {}
