@@ -50,14 +50,18 @@ async def test_an_envoy_that_starts_before_the_control_plane_gets_its_config_whe
     tmp_path: Path, variant: Json
 ) -> None:
     port, xds = envoys.free_port(), envoys.free_port()
-    async with upstreams.Upstream("orders") as upstream, httpx.AsyncClient(trust_env=False) as http:
-        async with envoys.envoy(bootstrap("edge", "early", ("127.0.0.1", xds), **variant), tmp_path / "e") as proxy:
-            await proxy.until(lambda: _tried(proxy), "Envoy to have tried in vain")
-            async with planes.plane(stages.text(*stages.basics(port, upstream)), port=xds) as served:
-                await proxy.ready()
-                stage = stages.Stage(served, proxy, port, upstream, http)
-                assert (await stage.get("acme")).status_code == 200
-                await stage.holds()
+    file = bootstrap("edge", "early", ("127.0.0.1", xds), **variant)
+    async with (
+        upstreams.Upstream("orders") as upstream,
+        httpx.AsyncClient(trust_env=False) as http,
+        envoys.envoy(file, tmp_path / "envoy") as proxy,
+    ):
+        await proxy.until(lambda: _tried(proxy), "Envoy to have tried in vain")
+        async with planes.plane(stages.text(*stages.basics(port, upstream)), port=xds) as served:
+            await proxy.ready()
+            stage = stages.Stage(served, proxy, port, upstream, http)
+            assert (await stage.get("acme")).status_code == 200
+            await stage.holds()
 
 
 async def _tried(proxy: envoys.Envoy) -> bool:
@@ -99,16 +103,19 @@ async def test_a_first_request_of_61_kb_and_a_node_in_every_request_are_taken(
 
     monkeypatch.setattr(wire, name, listen)
     port = envoys.free_port()
-    async with upstreams.Upstream("orders") as upstream, httpx.AsyncClient(trust_env=False) as http:
-        async with planes.plane(stages.text(*stages.basics(port, upstream))) as served:
-            file = served.bootstrap(**ads)
-            del file["dynamic_resources"]["ads_config"]["set_node_on_first_message_only"]
-            async with envoys.envoy(file, tmp_path / "e") as proxy:
-                await proxy.ready()
-                stage = stages.Stage(served, proxy, port, upstream, http)
-                await stage.change(stages.tagged("acme", "second"))
-                await stage.until_tag("acme", "second")
-                await stage.holds()
+    async with (
+        upstreams.Upstream("orders") as upstream,
+        httpx.AsyncClient(trust_env=False) as http,
+        planes.plane(stages.text(*stages.basics(port, upstream))) as served,
+    ):
+        file = served.bootstrap(**ads)
+        del file["dynamic_resources"]["ads_config"]["set_node_on_first_message_only"]
+        async with envoys.envoy(file, tmp_path / "envoy") as proxy:
+            await proxy.ready()
+            stage = stages.Stage(served, proxy, port, upstream, http)
+            await stage.change(stages.tagged("acme", "second"))
+            await stage.until_tag("acme", "second")
+            await stage.holds()
     requests = [getattr(discovery_pb2, kind).FromString(data) for data in heard]
     assert len(heard[0]) > 50_000
     assert len(requests) > 10

@@ -94,7 +94,7 @@ class Edge:
     echo: upstreams.Upstream
     port: int
     by: str
-    _clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+    _clients: dict[tuple[str, bool], httpx.AsyncClient] = field(default_factory=dict)
     _marks: Iterator[int] = field(default_factory=itertools.count)
 
     def url(self, path: str = "/a") -> str:
@@ -104,12 +104,13 @@ class Edge:
         """The header by which a request names this tenant."""
         return {"host": host(tenant)} if self.by == "host" else {"x-tenant-id": tenant}
 
-    def client(self, address: str = "127.0.0.1") -> httpx.AsyncClient:
-        """A client that calls from this local address."""
-        if address not in self._clients:
-            transport = httpx.AsyncHTTPTransport(local_address=address)
-            self._clients[address] = httpx.AsyncClient(transport=transport, trust_env=False, timeout=20.0)
-        return self._clients[address]
+    def client(self, address: str = "127.0.0.1", *, http2: bool = False) -> httpx.AsyncClient:
+        """A client that calls from this local address; with `http2` all its requests share one connection."""
+        if (address, http2) not in self._clients:
+            transport = httpx.AsyncHTTPTransport(local_address=address, http1=not http2, http2=http2)
+            made = httpx.AsyncClient(transport=transport, trust_env=False, timeout=20.0)
+            self._clients[address, http2] = made
+        return self._clients[address, http2]
 
     async def ask(
         self,

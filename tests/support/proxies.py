@@ -66,7 +66,9 @@ class Proxy:
             sub.legacy = True
         if first and (star or legacy):
             sub.unsure = True
-        unstar = unstar and (self.delta or not sub.legacy)  # SotW has no words for leaving the legacy wildcard without a name
+        unstar = unstar and (
+            self.delta or not sub.legacy
+        )  # SotW has no words for leaving the legacy wildcard without a name
         if unstar and sub.wildcard and not star:
             sub.wildcard = sub.legacy = False
             sub.holds = {name: one for name, one in sub.holds.items() if name in sub.names}

@@ -1,4 +1,4 @@
-"""A control plane, a real Envoy and an echo service in one block, and changes in short: what tests/envoy/test_live_* stand on.
+"""A control plane, a real Envoy and an echo service in one block, and changes in short, for tests/envoy/test_live_*.
 
     async with stages.stage(tmp_path, variant) as stage:
         await stage.change(worlds.tenant("acme", policies={...}))

@@ -1,5 +1,5 @@
-"""The same documents are the same bytes: in fresh processes, whatever the hash seed, whatever the order they came in (R43,
-F41, F42).
+"""The same documents are the same bytes: in fresh processes, whatever the hash seed, whatever the order they came in
+(R43, F41, F42).
 
 Run as a program this file prints the versions that the tests compare.
 """

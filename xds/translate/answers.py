@@ -28,11 +28,16 @@ def answer(
     return Route(
         name=name,
         match=match,
-        direct_response=DirectResponseAction(status=status, body=DataSource(inline_string=text)),
+        direct_response=_direct(status, text),
         typed_per_filter_config=configs,
         response_headers_to_add=said.response_headers_to_add,
         response_headers_to_remove=said.response_headers_to_remove,
     )
+
+
+@lru_cache(maxsize=4096)
+def _direct(status: int, text: str) -> Message:
+    return DirectResponseAction(status=status, body=DataSource(inline_string=text))
 
 
 def wrong_tenant(header_name: str, tenant: str) -> Message:

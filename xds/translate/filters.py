@@ -51,9 +51,10 @@ ROUTER = "envoy.filters.http.router"
 class Row:
     """How one policy becomes Envoy's.
 
-    `filter` and `config`: the per-route configuration of that HTTP filter; `off`: the one that lets all pass. `edits`: headers to change on a route.
-    `action`: fields of the route's action. `elsewhere`: the module that handles it otherwise. `later`: nothing enforces
-    it yet, and where it will come from. `unsupported` says what of a value cannot be had yet ("": all can).
+    `filter` and `config`: the per-route configuration of that HTTP filter; `off`: the one that lets everything pass.
+    `edits`: headers to change on a route. `action`: fields of the route's action. `elsewhere`: the module that handles
+    it otherwise. `later`: nothing enforces it yet, and where it will come from. `unsupported` says what of a value
+    cannot be had yet ("": all can).
     """
 
     policy: str

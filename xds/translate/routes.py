@@ -101,15 +101,14 @@ def _routes(view: TenantView, specs: Specs) -> list[Message]:
     theirs = _filtered(view.policies)
     selector = view.gateway.tenant
     routes = [answers.wrong_tenant(selector.name or "", view.tenant.id)] if selector.source == "header" else []
-    said: dict[int, tuple[Any, ...]] = {}  # by identity: most routes of a tenant have the very same policies
+    same = tuple(None if value is None else _AS_TENANT for value in theirs)
     for route, one in zip(view.routes, specs, strict=True):
         override = view.tenant.routes.get(route.route.id)
         apart = override.policies if override else ()
-        values = None if apart else said.get(id(route.policies))
-        if values is None:
-            filtered = map(_beside, _FILTERED, theirs, _filtered(route.policies), repeat(apart))
-            values = said[id(route.policies)] = (*filtered, *_plain(route.policies))
-        routes.extend(_entries(route.route, tuple((spec.name, weight) for spec, weight in one), values))
+        mine = _filtered(route.policies)
+        filtered = same if mine == theirs and not apart else tuple(map(_beside, _FILTERED, theirs, mine, repeat(apart)))
+        targets = tuple([(spec.name, weight) for spec, weight in one])
+        routes.extend(_entries(route.route, targets, filtered + _plain(route.policies)))
     return [*routes, _last(view.policies)]
 
 

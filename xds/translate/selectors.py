@@ -12,6 +12,7 @@ Envoy picks a tenant's table by a header whose value must equal the scope's key,
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from google.protobuf.message import Message
@@ -87,6 +88,7 @@ SELECTIONS: Mapping[str, Callable[[str], Selection]] = MappingProxyType(
 )
 
 
+@lru_cache(maxsize=64)
 def selection(selector: TenantSelector) -> Selection:
     """The row for a gateway's `tenant`."""
     return SELECTIONS[selector.source](selector.name or "")

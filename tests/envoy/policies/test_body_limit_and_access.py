@@ -84,7 +84,9 @@ async def test_allow_and_deny_by_address_and_deny_wins(
     assert await allowed(edge, "open") == {1, 2, 3, 4, 5}
 
 
-@pytest.mark.parametrize("name", ["x-forwarded-for", "x-real-ip", "forwarded", "x-envoy-external-address", "true-client-ip"])
+@pytest.mark.parametrize(
+    "name", ["x-forwarded-for", "x-real-ip", "forwarded", "x-envoy-external-address", "true-client-ip"]
+)
 async def test_a_header_gives_nobody_another_address(edge: edges.Edge, name: str) -> None:
     await edge.put(edges.tenant("listed", access={"allow": ["127.0.0.2/32"]}))
     assert await edge.statuses("listed", headers={name: "127.0.0.2"}, address="127.0.0.3") == [403]
@@ -115,11 +117,11 @@ async def test_a_route_has_a_list_of_its_own_or_none(edge: edges.Edge) -> None:
     assert await allowed(edge, "mixed", "/b") == {1, 2, 3, 4, 5}
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/a", "//a", "/./a", "/%61", "/a/", "/a//x", "/a/.", "/b/../a", "/b/%2e%2e/a", "/b/.%2e/a", "/b/..%2fa"]
-    + ["/b/..%5Ca", "/b/..\\a", "/b;/../a", "/b/..;/a", "/b#/../a", "/a?x", "/a/../a", "/b/../../a", "http://x/a"],
-)
+SAME = ("/a", "//a", "/./a", "/%61", "/a/", "/a//x", "/a/.", "/a?x", "/a/../a", "/b/../a", "/b/../../a", "http://x/a")
+DISGUISED = ("/b/%2e%2e/a", "/b/.%2e/a", "/b/..%2fa", "/b/..%5Ca", "/b/..\\a", "/b;/../a", "/b/..;/a", "/b#/../a")
+
+
+@pytest.mark.parametrize("path", [*SAME, *DISGUISED])
 async def test_a_path_has_one_spelling_so_no_list_is_passed_by_another(edge: edges.Edge, path: str) -> None:
     await edge.put(edges.tenant("spelt", {"a": {"policies": {"access": {"allow": ["127.0.0.4/32"]}}}}))
     before = edge.echo.count

@@ -51,7 +51,13 @@ async def test_a_preflight_is_answered_and_never_reaches_the_service(hosts: edge
 async def test_a_preflight_of_another_origin_gets_no_permission(hosts: edges.Edge) -> None:
     await hosts.put(edges.tenant("shop", cors=CORS))
     before = hosts.echo.count
-    for origin in ("https://evil.example.com", "http://shop.example.com", SHOP + ".evil.example", SHOP + ":8443", "null"):
+    for origin in (
+        "https://evil.example.com",
+        "http://shop.example.com",
+        SHOP + ".evil.example",
+        SHOP + ":8443",
+        "null",
+    ):
         answer = await preflight(hosts, "shop", origin)
         assert allowed(answer) is None, origin
     assert hosts.echo.count == before

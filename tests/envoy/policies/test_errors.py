@@ -117,7 +117,7 @@ async def test_an_error_of_the_gateway_is_json_with_an_id(erring: edges.Edge, ca
     assert answer.headers["server"] == "gatecast"
 
 
-def test_there_is_a_case_for_every_answer_that_envoy_makes_up() -> None:
+async def test_there_is_a_case_for_every_answer_that_envoy_makes_up() -> None:
     assert {row.code for row in REPLIES} - {case.code for case in CASES} == set()
     assert {case.code for case in CASES} - CODES.keys() == set()
 

@@ -1,5 +1,6 @@
 """The tenant from a header: every answer is the named tenant's, or an error; whatever else a request says."""
 
+import asyncio
 import itertools
 
 import edges
@@ -136,6 +137,18 @@ async def test_tenants_that_take_turns_on_one_connection_get_their_own_answers(e
     assert told == order
     assert said.count("HTTP/1.1 200") == len(order)
     assert said.count("HTTP/1.1 404") == 1
+
+
+async def test_tenants_at_once_on_one_http2_connection_get_their_own_answers(edge: edges.Edge) -> None:
+    names = [f"turn-{number}" for number in range(5)]
+    await edge.put(*(signed(name) for name in names))
+    client = edge.client(http2=True)
+    order = [*names, "nobody"] * 10
+    said = await asyncio.gather(*(client.get(edge.url(), headers={"x-tenant-id": name}) for name in order))
+    assert {answer.http_version for answer in said} == {"HTTP/2"}
+    assert [whose(answer) for answer in said] == [None if name == "nobody" else name for name in order]
+    twice = await client.get(edge.url(), headers=[("x-tenant-id", "turn-0"), ("x-tenant-id", "turn-1")])
+    assert (twice.status_code, edges.error(twice)) == (400, "bad_tenant_header")
 
 
 async def test_a_dropped_tenant_is_unknown_and_its_neighbour_stays(edge: edges.Edge) -> None:

@@ -1,8 +1,12 @@
 """The tenant from the host: case, port and trailing dot do not count, several hosts may be one tenant's."""
 
+import asyncio
 import itertools
 
 import edges
+import h2.config
+import h2.connection
+import h2.events
 import httpx
 import pytest
 
@@ -14,9 +18,7 @@ WHOSE = "x-whose"
 def signed(name: str, *hosts: str) -> edges.Json:
     """A tenant with these hosts whose answers tell that they are its own."""
     sign = {"set": {WHOSE: name}}
-    return edges.tenant(
-        name, more={"hosts": [edges.host(name), *hosts]}, headers={"request": sign, "response": sign}
-    )
+    return edges.tenant(name, more={"hosts": [edges.host(name), *hosts]}, headers={"request": sign, "response": sign})
 
 
 async def get(hosts: edges.Edge, host: str, *headers: tuple[str, str], path: str = "/a") -> httpx.Response:
@@ -158,6 +160,35 @@ async def test_hosts_that_take_turns_on_one_connection_get_their_own_answers(hos
     told = [line.removeprefix(f"{WHOSE}: ") for line in said.split("\r\n") if line.startswith(f"{WHOSE}: ")]
     assert told == order
     assert said.count("HTTP/1.1 404") == 1
+
+
+async def test_hosts_at_once_on_one_http2_connection_get_their_own_answers(hosts: edges.Edge) -> None:
+    names = [f"turn-{number}" for number in range(4)]
+    await hosts.put(*(signed(name) for name in names))
+    client = hosts.client(http2=True)
+    order = [*names, "nobody"] * 10
+    said = await asyncio.gather(*(client.get(hosts.url(), headers={"host": f"{name}.EXAMPLE.com:8"}) for name in order))
+    assert {answer.http_version for answer in said} == {"HTTP/2"}
+    assert [whose(answer) for answer in said] == [None if name == "nobody" else name for name in order]
+
+
+async def test_a_host_beside_the_authority_of_http2_counts_for_nothing(hosts: edges.Edge) -> None:
+    await hosts.put(signed("acme"), signed("beta"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", hosts.port)
+    speaker = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+    speaker.initiate_connection()
+    start = [(":method", "GET"), (":scheme", "http"), (":authority", "acme.example.com"), (":path", "/a")]
+    speaker.send_headers(1, [*start, ("host", "beta.example.com")], end_stream=True)
+    writer.write(speaker.data_to_send())
+    body = b""
+    async with asyncio.timeout(10.0):
+        while not body.endswith(b"}"):
+            events = speaker.receive_data(await reader.read(65_536))
+            body += b"".join(event.data for event in events if isinstance(event, h2.events.DataReceived))
+    writer.close()
+    assert b'"host": "acme.example.com"' in body
+    assert f'"{WHOSE}": "acme"'.encode() in body
+    assert b"beta" not in body
 
 
 async def test_a_host_that_moves_to_another_tenant_takes_its_requests_along(hosts: edges.Edge) -> None:

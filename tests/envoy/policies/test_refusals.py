@@ -69,14 +69,16 @@ async def test_a_route_replaces_the_list_and_null_empties_it(edge: edges.Edge) -
     assert await edge.statuses("partly", "/b", headers={"x-key": "1"}) == [428]
 
 
-@pytest.mark.parametrize(("policy", "status"), [({"required_headers": [{"name": "x-key"}]}, 400), ({"maintenance": {}}, 503)])
+@pytest.mark.parametrize(
+    ("policy", "status"), [({"required_headers": [{"name": "x-key"}]}, 400), ({"maintenance": {}}, 503)]
+)
 async def test_refused_requests_count_as_requests(edge: edges.Edge, policy: edges.Json, status: int) -> None:
     await edge.put(edges.tenant("counted", rate_limit={"requests": 2, "per": "hour"}, **policy))
     assert await edge.statuses("counted", times=3) == [status, status, 429]
 
 
 async def test_a_tenant_under_maintenance_is_answered_by_the_gateway_on_every_path(edge: edges.Edge) -> None:
-    await edge.put(edges.tenant("closed", maintenance={"message": "Back at 10:00 — \"soon\"."}), edges.tenant("open"))
+    await edge.put(edges.tenant("closed", maintenance={"message": 'Back at 10:00 — "soon".'}), edges.tenant("open"))
     before = edge.echo.count
     for path in ("/a", "/b/x", "/nowhere"):
         answer = await edge.ask("closed", path)

@@ -178,9 +178,7 @@ async def test_a_service_by_dns_name_is_resolved_by_the_proxy(edge: edges.Edge) 
 
 async def test_a_changed_endpoint_takes_the_requests_and_no_cluster_is_sent(edge: edges.Edge) -> None:
     async with upstreams.Upstream("before") as before, upstreams.Upstream("after") as after:
-        await edge.put(
-            edges.service("moving", before), edges.route("moving", service="moving"), edges.tenant("asking")
-        )
+        await edge.put(edges.service("moving", before), edges.route("moving", service="moving"), edges.tenant("asking"))
         assert (await edge.ask("asking", "/moving")).headers["x-upstream"] == "before"
         clusters = edge.served.sent("CDS")
         await edge.put(edges.service("moving", after))
