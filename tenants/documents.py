@@ -39,9 +39,9 @@ from tenants.values import (
     Text,
     fault,
     freeze,
-    header_name,
     mapping_of,
     mapping_text,
+    plain_header_name,
     thaw,
     unique,
 )
@@ -136,7 +136,7 @@ class TenantSelector(Strict):
     @classmethod
     def _header(cls, name: str | None, info: Any) -> str | None:
         from_header = name is not None and info.data.get("source") == "header"
-        return header_name(name) if from_header else name  # type: ignore[arg-type]
+        return plain_header_name(name) if from_header and name else name
 
 
 def _distinct_listeners(listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:

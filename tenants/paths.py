@@ -1,5 +1,6 @@
 """What a Route is made of: what it matches, how it splits, what it rewrites. Used by `tenants.documents`."""
 
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
@@ -15,6 +16,7 @@ from tenants.values import (
     Method,
     Path,
     Regex,
+    compiled,
     fault,
     mapping_of,
     mapping_text,
@@ -97,6 +99,13 @@ def _whole(split: tuple[Share, ...]) -> tuple[Share, ...]:
 Split = Annotated[tuple[Share, ...], Field(min_length=1, max_length=32), AfterValidator(_whole)]
 
 
+def _groups_exist(substitution: str, groups: int) -> None:
+    for number in re.findall(r"\\(\d)", substitution):
+        if int(number) > groups:
+            said = f"`substitution` names group \\{number}, and `regex` has {groups}"
+            raise fault("GC107", said, "a group that the regular expression has")
+
+
 class Rewrite(Strict):
     """What the service sees: the `prefix` replaced, the whole `path`, or `regex` with `substitution`; `host`."""
 
@@ -112,4 +121,6 @@ class Rewrite(Strict):
             exactly_one(self, "prefix", "path", "regex")
         if (self.regex is None) != (self.substitution is None):
             raise fault("GC107", "`regex` and `substitution` belong together", "both, or neither")
+        if self.regex is not None and self.substitution is not None:
+            _groups_exist(self.substitution, compiled(self.regex).groups)
         return self

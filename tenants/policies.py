@@ -1,7 +1,6 @@
 """The policies a document may carry: one frozen model each, with its checks, and the table `POLICIES` that names them.
 
-Floors above keep a row per policy beside this table; a test walks it and names the missing row. Durations are
-`timedelta`, sizes are bytes, mappings are sorted pairs (see `tenants.values`).
+Floors above keep a row per policy beside it, and a test names the missing one. Durations are `timedelta`, sizes bytes.
 """
 
 import json
@@ -25,6 +24,7 @@ from tenants.values import (
     Method,
     Network,
     Pairs,
+    PlainHeaderName,
     Positive,
     Regex,
     Size,
@@ -169,7 +169,7 @@ class RequiredHeader(Strict):
 class CorrelationId(Strict):
     """A request id travels in `header`: made here if absent (`generate`), sent back to the caller (`echo`)."""
 
-    header: HeaderName = "x-correlation-id"
+    header: PlainHeaderName = "x-correlation-id"
     generate: Bool = True
     echo: Bool = True
 

@@ -26,6 +26,8 @@ _BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _LONGEST = timedelta(days=365)
 _LARGEST = (1 << 32) - 1  # Envoy counts buffers in 32 bits
 
+MAX_PROGRAM = 5_000  # instructions of RE2; what proxies are told by `xds.bootstrap`
+_ENCODINGS = (re2.Options.Encoding.UTF8, re2.Options.Encoding.LATIN1)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 
 
@@ -97,9 +99,17 @@ def header_name(text: str) -> str:
     return text.lower()
 
 
+def plain_header_name(text: str) -> str:
+    """A header's name that can stand in one of Envoy's format strings, and is not one the proxy itself owns."""
+    name = header_name(text)
+    if "%" in name or name == "host":
+        raise fault("GC111", f"{text!r} cannot be used here", "a header of its own, as in x-request-id")
+    return name
+
+
 def _header_value(text: str) -> str:
-    if _CONTROL.search(text) or len(text) > 8192:
-        raise fault("GC112", "the text has a control character or is too long", "one line, at most 8192 characters")
+    if _CONTROL.search(text) or len(text.encode()) > 8192:
+        raise fault("GC112", "the text has a control character or is too long", "one line, at most 8192 bytes")
     return text
 
 
@@ -118,18 +128,28 @@ def _host(text: str) -> str:
 
 
 def regex(text: str) -> str:
-    """The pattern, if RE2 takes it."""
+    """The pattern, if RE2 takes it and it is not too large for a proxy.
+
+    Envoy refuses programs above a limit of its runtime, which our bootstrap sets to `MAX_PROGRAM` (its default is 100).
+    """
     if len(text) > 1024:
         raise fault("GC116", "the regular expression is longer than 1024 characters", "a shorter one")
+    if max(compiled(text, encoding).programsize for encoding in _ENCODINGS) > MAX_PROGRAM:
+        hint = "fewer or smaller repetitions such as {1,500}"
+        raise fault("GC116", f"the regular expression comes to more than {MAX_PROGRAM} instructions", hint)
+    return text
+
+
+def compiled(text: str, encoding: Any = re2.Options.Encoding.UTF8) -> Any:
+    """The pattern as RE2 has it, by characters or (Envoy) by bytes; `fault` if RE2 refuses it."""
     options = re2.Options()
-    options.log_errors = False
+    options.log_errors, options.encoding = False, encoding
     try:
-        re2.compile(text, options)
+        return re2.compile(text if encoding == re2.Options.Encoding.UTF8 else text.encode(), options)
     except re2.error as error:
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         hint = "RE2 has no look-around and no back-references"
         raise fault("GC116", f"RE2 refuses {text!r}: {reason}", hint) from None
-    return text
 
 
 def _path(text: str) -> str:
@@ -220,6 +240,7 @@ Bool = Annotated[bool, Strict()]
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(duration_text)]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(_size_text)]
 HeaderName = Annotated[str, AfterValidator(header_name)]
+PlainHeaderName = Annotated[str, AfterValidator(plain_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Text = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_header_value)]
 Method = Annotated[str, AfterValidator(_method)]

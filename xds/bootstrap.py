@@ -10,8 +10,13 @@ from typing import Any
 
 import yaml
 
+from tenants.values import MAX_PROGRAM
+
 XDS_CLUSTER = "gatecast_xds"
 """Name of the one static cluster: the control plane itself."""
+
+RUNTIME = {"re2.max_program_size.error_level": MAX_PROGRAM}
+"""Envoy takes the regular expressions that the model takes: by itself it stops at 100 instructions."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -39,6 +44,7 @@ def bootstrap(
     return {
         "node": {"id": node, "cluster": gateway},
         "admin": {"address": _address(LOOPBACK, admin_port)},
+        "layered_runtime": {"layers": [{"name": "gatecast", "static_layer": RUNTIME}]},
         "dynamic_resources": {
             "ads_config": _grpc_source(api_type),
             "cds_config": _config_source(api_type, separate),

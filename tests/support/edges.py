@@ -105,10 +105,13 @@ class Edge:
         return {"host": host(tenant)} if self.by == "host" else {"x-tenant-id": tenant}
 
     def client(self, address: str = "127.0.0.1", *, http2: bool = False) -> httpx.AsyncClient:
-        """A client that calls from this local address; with `http2` all its requests share one connection."""
+        """A client that calls from this local address; with `http2` all its requests share one connection.
+
+        It gives up before the 15 s after which Envoy does where no timeout is set.
+        """
         if (address, http2) not in self._clients:
             transport = httpx.AsyncHTTPTransport(local_address=address, http1=not http2, http2=http2)
-            made = httpx.AsyncClient(transport=transport, trust_env=False, timeout=20.0)
+            made = httpx.AsyncClient(transport=transport, trust_env=False, timeout=8.0)
             self._clients[address, http2] = made
         return self._clients[address, http2]
 

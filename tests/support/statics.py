@@ -9,12 +9,9 @@ from typing import Any
 from tenants.documents import Gateway, Service
 from tenants.effective import TenantView
 from xds import messages, translate
+from xds.bootstrap import RUNTIME
 
 Json = dict[str, Any]
-
-
-PROGRAM_SIZE = {"re2.max_program_size.error_level": 10_000}
-"""What Envoy must be told to take the regular expressions the model takes: by itself it stops at 100 instructions."""
 
 
 def bootstrap(gateway: Gateway, views: Iterable[TenantView], services: Mapping[str, Service]) -> Json:
@@ -28,7 +25,7 @@ def bootstrap(gateway: Gateway, views: Iterable[TenantView], services: Mapping[s
     listeners = [_listener(messages.to_dict(one.message), inline) for one in translate.listeners(gateway)]
     return {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": PROGRAM_SIZE}]},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": RUNTIME}]},
         "static_resources": {"listeners": listeners, "clusters": clusters},
     }
 

@@ -123,6 +123,19 @@ ALONE: dict[str, tuple[str, Expected]] = {
         "kind: Tenant\nid: a\npolicies: {access: {deny: [10.0.0.1/8]}}\n",
         [("GC115", "policies.access.deny[0]", 3)],
     ),
+    "regex too large for a proxy": (
+        "kind: Route\nid: r\nmatch: {regex: '/([a-z]{1,90}){1,90}'}\nservice: s\n",
+        [("GC116", "match.regex", 3)],
+    ),
+    "substitution names no group": (
+        "kind: Route\nid: r\nmatch: {prefix: /}\nservice: s\nrewrite: {regex: /(a), substitution: '/\\2'}\n",
+        [("GC107", "rewrite", 5)],
+    ),
+    "format characters in a correlation header": (
+        "kind: Gateway\nid: g\nlisteners: [{name: a, port: 80}]\ntenant: {from: host}\n"
+        "policies: {correlation_id: {header: x-%y}}\n",
+        [("GC111", "policies.correlation_id.header", 5)],
+    ),
     "look-ahead": ("kind: Route\nid: r\nmatch: {regex: '/a(?=b)'}\nservice: s\n", [("GC116", "match.regex", 3)]),
     "look-ahead in an origin": (
         "kind: Tenant\nid: a\npolicies: {cors: {origins: ['regex:a(?!b)']}}\n",
