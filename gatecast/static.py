@@ -13,6 +13,7 @@ from tenants.catalog import Catalog
 from tenants.documents import Gateway
 from tenants.errors import Problem
 from xds import messages, translate
+from xds.bootstrap import RUNTIME
 from xds.translate import Built
 
 CODE = "GC901"
@@ -49,7 +50,10 @@ def bootstrap(listeners: Iterable[Mapping[str, Any]], built: Iterable[Built]) ->
         kinds[one.kind][one.name] = _json(one.message)
     scopes = [_scope(one, kinds["RDS"]) for one in kinds["SRDS"].values()] or [NOBODY]
     clusters = [_cluster(one, kinds["EDS"]) for one in kinds["CDS"].values()]
-    return {"static_resources": {"listeners": [_listener(one, scopes) for one in listeners], "clusters": clusters}}
+    return {
+        "layered_runtime": {"layers": [{"name": "gatecast", "static_layer": RUNTIME}]},
+        "static_resources": {"listeners": [_listener(one, scopes) for one in listeners], "clusters": clusters},
+    }
 
 
 def _json(message: Message) -> dict[str, Any]:

@@ -57,7 +57,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "GC212": "The same kind and id is given twice.",
         "GC213": "A tenant without hosts cannot be reached through a gateway that selects by host.",
         "GC214": "A gateway selects a tenant or organisation that does not exist.",
-        "GC301": "The policy is not enforced by this gateway yet.",
+        "GC301": "What the document asks for is not enforced by this gateway yet.",
         "GC900": "The document cannot be translated: a defect of gatecast.",
         "GC901": "Envoy refuses the translation.",
     }

@@ -96,13 +96,15 @@ dns: "orders.internal:8080"
 ---
 kind: Route
 id: named
-match: {prefix: /named}
+match: {regex: "/named/[a-z]{1,200}"}
 service: named
 """
 
 
 @pytest.mark.envoy
-async def test_a_real_envoy_accepts_gateways_by_host_without_tenants_and_with_names_to_resolve() -> None:
+async def test_a_real_envoy_accepts_gateways_by_host_without_tenants_with_names_to_resolve_and_large_expressions() -> (
+    None
+):
     empty, full = catalog(BY_HOST), catalog(BY_HOST, TENANTS)
     assert not full.problems
     for documents in (empty, full):
