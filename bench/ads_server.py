@@ -14,6 +14,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import CollectorRegistry
 
+from gatecast.serve import tune_gc
 from xds import messages
 from xds.hub import Hub
 from xds.metrics import Metrics
@@ -86,6 +87,7 @@ async def main(tenants: int, address: str) -> None:
     print(f"built {time.perf_counter() - began:.3f}s", flush=True)
     await counted.hub.publish({"edge": counted.snapshot})
     await counted.server.start(address)
+    tune_gc()  # as `gatecast serve` does once it is ready
     print("up", flush=True)
     while line := (await asyncio.to_thread(sys.stdin.readline)).split():
         match line:

@@ -132,21 +132,23 @@ class Hub:
         activity = client.of(kind)
         activity.pushes += 1
         activity.pushed_at, activity.pushed_version = self._wall(), version
-        self._metrics.pushes.labels(kind).inc()
-        self._metrics.bytes.labels(kind).inc(size)
+        traffic = self._metrics.traffic[kind]
+        traffic.pushes.inc()
+        traffic.bytes.inc(size)
 
     def answered(self, client: Client, reply: Reply, now: float) -> None:
         """Note an ACK or a NACK; `now` is on the clock of the machine."""
         activity = client.of(reply.kind)
         activity.answered_at = self._wall()
-        self._metrics.latency.labels(reply.kind).observe(max(0.0, now - reply.sent.at))
+        traffic = self._metrics.traffic[reply.kind]
+        traffic.latency.observe(max(0.0, now - reply.sent.at))
         if reply.accepted:
             activity.accepted_version = activity.pushed_version
-            self._metrics.acks.labels(reply.kind).inc()
+            traffic.acks.inc()
             return
         activity.rejections += 1
         activity.rejected_at, activity.error = activity.answered_at, reply.error
-        self._metrics.nacks.labels(reply.kind).inc()
+        traffic.nacks.inc()
         if len(reply.sent.resources) == 1:
             activity.rejected.append(reply.sent.resources[0].name)
             activity.tenants.append(reply.sent.resources[0].owner)

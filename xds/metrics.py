@@ -2,9 +2,24 @@
 `xds.hub`.
 """
 
+from dataclasses import dataclass
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from xds.kinds import KINDS
+
 LATENCIES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The series of one type, looked up once: they are written for every response and every ACK."""
+
+    pushes: Counter
+    bytes: Counter
+    acks: Counter
+    nacks: Counter
+    latency: Histogram
 
 
 class Metrics:
@@ -36,3 +51,13 @@ class Metrics:
             ["gateway"],
             registry=registry,
         )
+        self.traffic = {
+            kind: Traffic(
+                self.pushes.labels(kind),
+                self.bytes.labels(kind),
+                self.acks.labels(kind),
+                self.nacks.labels(kind),
+                self.latency.labels(kind),
+            )
+            for kind in KINDS
+        }

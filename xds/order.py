@@ -46,8 +46,9 @@ class Order:
 
     def begin(self) -> None:
         """A new drain: forget who waited for what is no longer wanted, and what was in use."""
-        self._since = {key: at for key, at in self._since.items() if key[1] in self._interests[key[0]].wanted}
-        self._users = {}
+        if self._since:
+            self._since = {key: at for key, at in self._since.items() if key[1] in self._interests[key[0]].wanted}
+        self._users.clear()
 
     def deadline(self) -> float | None:
         """When the first one that waits has waited for PATIENCE."""

@@ -19,7 +19,7 @@ from grpc_health.v1.health import aio as health
 
 from tenants.errors import Refused
 from xds import wire
-from xds.budget import Budget
+from xds.budget import BIG, Budget
 from xds.hub import Client, Hub
 from xds.kinds import KINDS, Kind
 from xds.metrics import Metrics
@@ -198,7 +198,8 @@ class Session:
         try:
             while (request := await self._read()) is not None:
                 self._take(client, request)
-                client.wake.set()
+                if client.machine.due:
+                    client.wake.set()
         except Exception as error:  # whatever it is, it ends this stream and is reported by it
             self._failure = error
         finally:
@@ -259,16 +260,22 @@ class Session:
 
     async def _send(self, client: Client, answer: Answer) -> None:
         """Write one response. The bytes are made when there is room for them, not before."""
-        async with self._budget.lend(wire.size(answer, delta=self._method.delta)):
-            if self._over or client.ended:
-                return
-            data = self._encode(answer, self._identifier)
-            self._hub.sent(client, answer.kind, answer.version, len(data))
-            alarm = asyncio.get_running_loop().call_later(self._unread, self._let_go, client)
-            try:
-                await self._context.write(data)
-            finally:
-                alarm.cancel()
+        size = wire.size(answer, delta=self._method.delta)
+        if size < BIG:
+            return await self._write(client, answer)
+        async with self._budget.lend(size):
+            await self._write(client, answer)
+
+    async def _write(self, client: Client, answer: Answer) -> None:
+        if self._over or client.ended:
+            return
+        data = self._encode(answer, self._identifier)
+        self._hub.sent(client, answer.kind, answer.version, len(data))
+        alarm = asyncio.get_running_loop().call_later(self._unread, self._let_go, client)
+        try:
+            await self._context.write(data)
+        finally:
+            alarm.cancel()
 
     def _let_go(self, client: Client) -> None:
         """The client does not read: nothing is done for it any more, and its stream ends with the response it has.

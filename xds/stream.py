@@ -150,6 +150,11 @@ class Stream:
                 elif not trial:
                     break
 
+    @property
+    def due(self) -> bool:
+        """`answers` may have something to say: most ACKs leave nothing."""
+        return any(one.started and one.sent is None and one.pending for one in self.interests.values())
+
     def deadline(self) -> float | None:
         """When to call `answers` again though nothing arrived: a resource will have waited for PATIENCE."""
         return self.order.deadline()

@@ -7,6 +7,7 @@ envoy.service.discovery.v3 (decision 6).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ LONGEST = 1024  # characters of a name or an id: what a stream may make us keep 
 ENOUGH = MAX_NAMES + 1  # names of a request that are read: with one too many the machine refuses it
 REASON = 4000  # characters of a NACK's text that are kept
 Message = discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest
+Response = type[discovery_pb2.DiscoveryResponse] | type[discovery_pb2.DeltaDiscoveryResponse]
 M = TypeVar("M", discovery_pb2.DiscoveryRequest, discovery_pb2.DeltaDiscoveryRequest)
 
 
@@ -65,25 +67,25 @@ def delta_request(data: bytes, implied: str = "") -> Request:
 
 def sotw_response(answer: Answer, control_plane: str) -> bytes:
     """A DiscoveryResponse; `control_plane` tells the operator which replica answered (R54)."""
-    envelope = discovery_pb2.DiscoveryResponse(
-        version_info=answer.version,
-        type_url=KINDS[answer.kind].type_url,
-        nonce=answer.nonce,
-        control_plane=discovery_pb2.ControlPlane(identifier=control_plane),
-    )
-    return answer.batch.whole("sotw", envelope.SerializeToString())
+    changing = discovery_pb2.DiscoveryResponse(version_info=answer.version, nonce=answer.nonce)
+    constant = _constant(discovery_pb2.DiscoveryResponse, answer.kind, control_plane)
+    return answer.batch.whole("sotw", constant + changing.SerializeToString())
 
 
 def delta_response(answer: Answer, control_plane: str) -> bytes:
     """A DeltaDiscoveryResponse."""
-    envelope = discovery_pb2.DeltaDiscoveryResponse(
-        system_version_info=answer.version,
-        type_url=KINDS[answer.kind].type_url,
-        nonce=answer.nonce,
-        removed_resources=answer.removed,
-        control_plane=discovery_pb2.ControlPlane(identifier=control_plane),
+    changing = discovery_pb2.DeltaDiscoveryResponse(
+        system_version_info=answer.version, nonce=answer.nonce, removed_resources=answer.removed
     )
-    return answer.batch.whole("delta", envelope.SerializeToString())
+    constant = _constant(discovery_pb2.DeltaDiscoveryResponse, answer.kind, control_plane)
+    return answer.batch.whole("delta", constant + changing.SerializeToString())
+
+
+@lru_cache(maxsize=64)
+def _constant(cls: Response, kind: str, control_plane: str) -> bytes:
+    """The part of a response's envelope that is the same for all streams."""
+    plane = discovery_pb2.ControlPlane(identifier=control_plane)
+    return cls(type_url=KINDS[kind].type_url, control_plane=plane).SerializeToString()
 
 
 def size(answer: Answer, *, delta: bool) -> int:
