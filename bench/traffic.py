@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fleet
+import structlog
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "support"))
@@ -21,6 +22,8 @@ sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 import planes  # noqa: E402
 import upstreams  # noqa: E402
 from envoys import envoy, free_port, until  # noqa: E402
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
 async def measure(tenants: int, changes: int) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def test_every_metric_is_there_with_its_type_and_labels_and_no_other() -> None:
     broken = read("kind: Tenant\nid: acme\norganisation: nix\n", "a.yaml").documents
     made.catalog = made.catalog.apply(Changes(put=broken)).catalog
     rows = {row[0]: (row[1], set(filter(None, row[2].split(", ")))) for row in table("operations.md", "metric")}
-    for metric in vars(metrics).values():
+    for metric in (one for one in vars(metrics).values() if not isinstance(one, dict)):
         ((family,)) = metric.describe()
         name = f"{family.name}_total" if family.type == "counter" else family.name
         metric.labels(**dict.fromkeys(rows[name][1], "x"))  # raises if these are not its labels

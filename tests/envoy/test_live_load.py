@@ -32,10 +32,12 @@ async def test_tenants_come_change_and_go(tmp_path: Path, variant: Json) -> None
         for value in ("one", "two"):
             await stage.change(stages.tagged("gamma", value), *(worlds.tenant(f"t{n}") for n in range(20)))
             await stage.until_tag("gamma", value)
+            await passing.more(5)
             await stage.change(stages.tagged("acme", value))
             await stage.until_tag("acme", value)
             await stage.change(drop=(("Tenant", "gamma"), *(("Tenant", f"t{n}") for n in range(20))))
             await stage.until_status("gamma", 404)
+            await passing.more(5)
         await steady.more(20)
         await stage.holds()
     assert (steady.failures, passing.failures) == ([], [])

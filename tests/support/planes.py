@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import structlog
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
@@ -24,8 +23,6 @@ from xds.builder import Builder
 from xds.hub import Hub
 from xds.metrics import Metrics
 from xds.server import AdsServer
-
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
 @dataclass(frozen=True, slots=True)

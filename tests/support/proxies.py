@@ -34,6 +34,7 @@ class Subscription:
     version: str = ""
     started: bool = False
     roamed: bool = False  # it had a wildcard on this stream
+    owed: int = 0  # full states it may be sent without news, since it asked for them
     unsure: bool = False  # anything may come again: first answers of a stream
 
     def covers(self, name: str) -> bool:
@@ -85,8 +86,7 @@ class Proxy:
             sub.holds = {name: one for name, one in sub.holds.items() if name in sub.names}
         sub.expects.update(names | (drop if sub.wildcard else set()))
         sub.ever |= names
-        if not self.delta:
-            sub.unsure = sub.unsure or KINDS[kind].complete
+        sub.owed += 1
         self._ask(kind, names, drop, star=star and not legacy, unstar=unstar)
 
     def _ask(self, kind: str, names: set[str], drop: set[str], *, star: bool, unstar: bool) -> None:
@@ -175,7 +175,8 @@ class Proxy:
             assert not repeated, f"{answer.kind} {sorted(repeated)} sent again without cause"
         else:
             news = got.keys() - same or sub.holds.keys() - got.keys() or sub.expects
-            assert news, f"{answer.kind} sent again without news"
+            assert news or sub.owed, f"{answer.kind} sent again without news"
+            sub.owed -= not news
         if self.delta and not sub.roamed:
             phantom = set(answer.removed) - sub.holds.keys() - sub.expects.keys() - sub.ever
             assert not phantom, f"{answer.kind} {sorted(phantom)} removed without cause"
