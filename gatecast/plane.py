@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import structlog
 
 from tenants.catalog import Catalog, Changes, Step, Touched
+from tenants.documents import Key
 from tenants.errors import Problem
+from tenants.reading import Given
 from xds.builder import Builder
 from xds.hub import Hub
 
@@ -42,6 +44,7 @@ class Plane:
         self.builder = Builder()
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._places: dict[Problem, tuple[Given | None, Problem]] = {}
         self._owed = Touched()  # what a turn that failed half-way left untranslated
 
     async def apply(self, changes: Changes) -> Applied:
@@ -77,9 +80,15 @@ class Plane:
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the documents, and what of them is not served as they say."""
-        said = (one for found in self.builder.problems.values() for one in found)
-        translated = sorted({self.catalog.located(one) for one in said}, key=str)
-        return (*self.catalog.problems, *translated)
+        found = {one for problems in self.builder.problems.values() for one in problems}
+        self._places = {one: self._place(one) for one in found}
+        return (*self.catalog.problems, *sorted((placed for _given, placed in self._places.values()), key=str))
+
+    def _place(self, problem: Problem) -> tuple[Given | None, Problem]:
+        """The problem with its file and line, looked up once for as long as its document stays the same."""
+        given = self.catalog.given(Key(problem.kind, problem.id))
+        known = self._places.get(problem)
+        return known if known and known[0] is given else (given, self.catalog.located(problem))
 
 
 def _both(one: Touched, other: Touched) -> Touched:

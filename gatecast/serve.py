@@ -139,6 +139,7 @@ def told(problems: tuple[Problem, ...], known: frozenset[Problem]) -> Iterator[t
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises `Refused` if it cannot start: the address, the directory."""
     raise_file_limit()
+    gc.disable()  # until `tune_gc`: a first load makes what stays, and no garbage
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, which nobody reads
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -173,7 +174,7 @@ def asked_to_end(number: signal.Signals, stop: asyncio.Event) -> None:
 
 
 def tune_gc() -> None:
-    """Take what was loaded out of the garbage collector's sight, and let it look less often.
+    """Take what was loaded out of the garbage collector's sight, and let it look again, less often.
 
     Tens of thousands of tenants are millions of objects that stay. A full collection walks them all and stops the loop
     for that long, although reference counts already free nearly everything we drop.
@@ -181,6 +182,7 @@ def tune_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
 
 
 def raise_file_limit() -> None:

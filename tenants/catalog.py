@@ -72,10 +72,14 @@ class Catalog(Served):
         """The problems of one document."""
         return self.books.flawed.get(key, ())
 
+    def given(self, key: Key) -> Given | None:
+        """A document in force, with its file and line."""
+        entry = self.books.entries.get(key)
+        return entry.served if entry else None
+
     def located(self, problem: Problem) -> Problem:
         """A problem that somebody found who knows documents and no files: with the file and line of its field."""
-        entry = self.books.entries.get(Key(problem.kind, problem.id))
-        given = entry.served if entry else None
+        given = self.given(Key(problem.kind, problem.id))
         if given is None or problem.file:
             return problem
         line = line_of(given.source, tuple(problem.path.split(".")), given.line)

@@ -99,8 +99,8 @@ class Interest:
         for name in added:
             self._subscribe(name, forced=True)
         self.due = self.due or (self.kind.complete and bool(added))
-        if first and version and version == self.would_hold(snapshot):
-            self._take_over(snapshot)
+        if first and self.wildcard and not explicit and version == snapshot.version(self.kind.name):
+            self._take_over(snapshot)  # never with names: one may have been dropped and added on the way (R29)
         return first or bool(added) or bool(dropped) or self.wildcard != was
 
     def _rewild(self, *, first: bool, star: bool, empty: bool) -> None:
@@ -175,13 +175,6 @@ class Interest:
     def held(self, name: str) -> Resource | None:
         """The resource the client acknowledged last, for a name it asked for."""
         return self.changes[name] if name in self.changes else self.base.get(name)
-
-    def would_hold(self, snapshot: Snapshot) -> str:
-        """The SotW version of a client that holds exactly what `snapshot` says for this subscription."""
-        if self.wildcard:
-            return snapshot.version(self.kind.name)
-        found = (snapshot.get(self.kind.name, name) for name in self.names)
-        return version_of(total(one for one in found if one))
 
     def version_after(self, resources: Iterable[Resource], removed: Iterable[str]) -> str:
         """The SotW version of what the client holds once it accepts these."""
