@@ -50,6 +50,7 @@ class Lazy(click.Group):
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gatecast", message="%(version)s")
 def cli() -> None:
     """A control plane that streams each tenant's settings to Envoy, live in milliseconds.
 

@@ -77,5 +77,5 @@ def age(seconds: float | None) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that came from a proxy, made safe for a terminal and for one line."""
+    """Text that came from a proxy or a settings file, made safe for a terminal and for one line."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

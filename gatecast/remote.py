@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import click
 import httpx
@@ -17,6 +18,11 @@ server = click.option(
 )  # fmt: skip
 
 
+def segment(text: str) -> str:
+    """A name as part of a path, whatever is in it. Dots too: clients resolve `..` before they ask."""
+    return quote(text, safe="").replace(".", "%2E")
+
+
 def get(server: str, path: str, **query: Any) -> Any:
     """The JSON under a path of the API. `Unavailable` if nobody answers, `Refused` with the server's own words."""
     url = server.rstrip("/") + path
@@ -26,15 +32,18 @@ def get(server: str, path: str, **query: Any) -> Any:
         raise Refused(f"{server!r} is not the URL of a server, as in http://127.0.0.1:18001") from None
     except httpx.TransportError as error:
         raise Unavailable(f"{server} cannot be reached: {error}") from None
-    if answer.is_success:
-        return _json(answer, server)
-    body = _json(answer, server) if answer.headers.get("content-type", "").startswith("application/json") else {}
-    message = body.get("error", {}).get("message") or f"{server} answered {answer.status_code}"
-    raise (Unavailable if answer.status_code >= 500 else ERRORS.get(answer.status_code, Refused))(message)
+    match _json(answer):
+        case {"error": {"message": str(message)}} if not answer.is_success:
+            kind = ERRORS.get(answer.status_code, Refused)
+        case dict(body) if answer.is_success:
+            return body
+        case _:
+            message, kind = f"{server} answered {answer.status_code}, not as a gatecast server does", Refused
+    raise (Unavailable if answer.status_code >= 500 else kind)(message)
 
 
-def _json(answer: httpx.Response, server: str) -> Any:
+def _json(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError:
-        raise Refused(f"{server} did not answer with JSON; is it a gatecast server?") from None
+        return None

@@ -94,23 +94,31 @@ async def refusals(catalog: Catalog, gateway: Gateway, check: Check) -> AsyncIte
     if said := await check(static(())):
         yield Problem(CODE, "Gateway", gateway.id, "", f"Envoy refuses it: {_short(said)}", HINT)
         return
-    async for tenant, said in culprits(sorted(catalog.tenants), lambda names: check(static(names))):
-        yield Problem(CODE, "Tenant", tenant, "", f"Envoy refuses it: {_short(said)}", HINT, tenant=tenant)
+    async for names, said in culprits(sorted(catalog.tenants), lambda some: check(static(some))):
+        yield _refusal(gateway, names, _short(said))
+
+
+def _refusal(gateway: Gateway, names: Sequence[str], said: str) -> Problem:
+    if len(names) == 1:
+        return Problem(CODE, "Tenant", names[0], "", f"Envoy refuses it: {said}", HINT, tenant=names[0])
+    some = f"the {len(names)} tenants {names[0]} to {names[-1]}"
+    return Problem(CODE, "Gateway", gateway.id, "", f"Envoy takes each half of {some}, but not both: {said}", HINT)
 
 
 async def culprits(
     names: Sequence[str], check: Callable[[Sequence[str]], Awaitable[str]]
-) -> AsyncIterator[tuple[str, str]]:
-    """The names that are refused on their own, by halving: few checks if few are bad."""
-    ahead = [names]
-    while ahead:
-        some = ahead.pop()
-        said = await check(some) if some else ""
-        if said and len(some) == 1:
-            yield some[0], said
-        elif said:
-            half = len(some) // 2
-            ahead += [some[half:], some[:half]]
+) -> AsyncIterator[tuple[Sequence[str], str]]:
+    """The names that are refused, by halving: few checks if few are bad. More than one name: refused only together."""
+    said = await check(names) if names else ""
+    if not said:
+        return
+    half, found = len(names) // 2, False
+    for some in (names[:half], names[half:]) if half else ():
+        async for one in culprits(some, check):
+            found = True
+            yield one
+    if not found:
+        yield names, said
 
 
 def _short(said: str) -> str:

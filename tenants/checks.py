@@ -71,9 +71,9 @@ def _known(document: Document, scene: Scene) -> Iterator[Finding]:
     for key, loc in references(document):
         if scene.now.get(key) is None:
             shelf = getattr(scene.now, SHELVES[key.kind])
-            near = close(key.id, shelf, f"add a {key.kind} of that id") if len(shelf) < 1000 else "no close match"
+            near = close(key.id, shelf, f"add the {key.kind}, or mend it") if len(shelf) < 1000 else "no close match"
             name = key.kind.lower()
-            yield Finding(Fault(_UNKNOWN[key.kind], loc, f"the {name} {key.id!r} does not exist", near), (key,))
+            yield Finding(Fault(_UNKNOWN[key.kind], loc, f"no {name} {key.id!r} is in force", near), (key,))
 
 
 def _local_service(service: Service, scene: Scene) -> Iterator[Finding]:

@@ -39,8 +39,10 @@ class Problem:
     severity: str = "error"
 
     def __str__(self) -> str:
+        """One line. Names of files, ids and keys come from outside: they must not steer an operator's terminal."""
         place = f"{self.file}:{self.line} " if self.file and self.line else f"{self.file} " if self.file else ""
         name = f"{self.kind}/{self.id}" if self.kind or self.id else ""
         subject = " ".join(part for part in (name, self.path) if part)
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}{subject}{': ' if subject else ''}{self.message}{hint} [{self.code}]"
+        line = f"{place}{subject}{': ' if subject else ''}{self.message}{hint} [{self.code}]"
+        return line if line.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)

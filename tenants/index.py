@@ -81,15 +81,19 @@ class Books:
         """These books with another document in force under a name."""
         entry = self.entry(key)
         old, new = _document(entry.served), _document(given)
-        kept = replace(self, entries=self.entries.set(key, replace(entry, served=given)))
+        entries = self.entries.set(key, Entry(entry.claims, given, entry.waits))
         if old is new:
-            return kept
+            return replace(self, entries=entries)
         holders = _moved(self.holders, _exclusive(old), _exclusive(new), key)
-        return replace(kept, holders=holders, users=_moved(self.users, targets(old), targets(new), key))
+        return replace(
+            self, entries=entries, holders=holders, users=_moved(self.users, targets(old), targets(new), key)
+        )
 
     def settle(self, key: Key, problems: tuple[Problem, ...], waits: frozenset[Token]) -> Self:
         """These books with the problems of a name and what it waits for; a name without claims and document goes."""
         entry = self.entry(key)
+        if entry.served and waits == entry.waits and not problems and key not in self.flawed:
+            return self  # nearly every document of a first load
         flawed = self.flawed.set(key, problems) if problems else _without(self.flawed, key)
         waiters = _moved(self.waiters, entry.waits, waits, key)
         entries = self.entries.set(key, replace(entry, waits=waits))

@@ -97,8 +97,7 @@ def _together(raws: list[Raw], file: str) -> Reading:
         named = _named(raw.value, file, raw.line)
         if isinstance(named, Problem):
             unnamed = True
-            problems.append(named)
-            problems += [_problem(Key("", ""), fault, file, line) for fault, line in raw.faults]
+            problems += [named, *_nameless(named.kind, raw, file)]
             continue
         keys.add(named)
         made = _document(named, raw, file)
@@ -107,6 +106,15 @@ def _together(raws: list[Raw], file: str) -> Reading:
         else:
             problems += made
     return Reading(tuple(good), tuple(problems), frozenset(keys), not unnamed)
+
+
+def _nameless(kind: str, raw: Raw, file: str) -> list[Problem]:
+    """What else is wrong with a document that has no name; of an unknown kind nothing can be said."""
+    if not kind:
+        return [_problem(Key("", ""), fault, file, line) for fault, line in raw.faults]
+    made = _document(Key(kind, ""), raw, file)
+    of_the_id = ("GC004", "GC102", "GC104", "GC108")
+    return [] if isinstance(made, Given) else [one for one in made if one.path != "id" or one.code not in of_the_id]
 
 
 def _document(key: Key, raw: Raw, file: str) -> Given | list[Problem]:

@@ -61,15 +61,19 @@ def _row(problem: "Problem") -> dict[str, Any]:
     return {name: getattr(problem, name) for name in type(problem).__slots__}
 
 
+def _place(problem: "Problem") -> str:
+    return f"{problem.file}:{problem.line}" if problem.line else problem.file or "-"
+
+
 def text(problems: "Sequence[Problem]", summary: dict[str, Any], *, wide: bool) -> str:
     """A table; the message stands on a line of its own below, so that nothing is cut off. Wide: all on one line."""
     from gatecast.output import clean, paint, table
 
     said = [
         (
-            paint(one.severity, COLOURS.get(one.severity, "white")), one.code, f"{one.kind}/{one.id}".strip("/") or "-",
-            f"{one.file}:{one.line}" if one.line else one.file or "-", one.path or "-", clean(one.message),
-            clean(one.hint),
+            paint(one.severity, COLOURS.get(one.severity, "white")),
+            *map(clean, (one.code, f"{one.kind}/{one.id}".strip("/") or "-", _place(one), one.path or "-")),
+            clean(one.message), clean(one.hint),
         )
         for one in problems
     ]  # fmt: skip

@@ -19,7 +19,7 @@ def command(id: str | None, server: str, output: str) -> None:
     from gatecast.output import show
 
     if id:
-        found = remote.get(server, f"/api/v1/clients/{id}")
+        found = remote.get(server, f"/api/v1/clients/{remote.segment(id)}")
         return show(output, found, lambda _wide: detail(found))
     clients = _all(server)
     show(output, clients, lambda wide: listing(clients, wide=wide))

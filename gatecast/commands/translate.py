@@ -27,12 +27,11 @@ def command(directory: Path, tenant: str, gateway: str, to: str, output: str) ->
 
 
 async def _found(directory: Path, tenant: str, gateway: str) -> list[dict[str, Any]]:
-    from gatecast.offline import load, resources
+    from gatecast.offline import load, problems, resources
     from xds import messages
 
-    step = await load(directory)
-    catalog = step.catalog
-    for problem in catalog.problems:
+    catalog = (await load(directory)).catalog
+    for problem in problems(catalog, str(directory)):
         if problem.tenant in ("", tenant):
             click.echo(problem, err=True)
     if tenant not in catalog.tenants:

@@ -74,7 +74,8 @@ async def changes(
     """
     root = os.fspath(directory)
     if not await asyncio.to_thread(os.path.isdir, root):
-        raise Refused(f"settings directory {root}: there is no such directory")
+        there = await asyncio.to_thread(os.path.exists, root)
+        raise Refused(f"settings directory {root}: {'it is a file' if there else 'there is no such directory'}")
     files, started = Files(), False
     known: Stamps = {}
     async with aclosing(_wakes(root, limits, stop or asyncio.Event())) as wakes:

@@ -72,9 +72,32 @@ async def test_halving_finds_exactly_the_bad_ones() -> None:
         asked.append(some)
         return ", ".join(sorted({"t007", "t042"} & set(some)))
 
-    assert [pair async for pair in culprits(names, check)] == [("t007", "t007"), ("t042", "t042")]
+    assert [pair async for pair in culprits(names, check)] == [(["t007"], "t007"), (["t042"], "t042")]
     assert len(asked) < 40
     assert [pair async for pair in culprits([], check)] == []
+
+
+async def test_what_is_refused_only_together_is_told_of_the_gateway() -> None:
+    async def check(bootstrap: Any) -> str:
+        text = json.dumps(bootstrap)
+        return "they clash" if "acme.example" in text and "gamma.example" in text else ""
+
+    documents = catalog(BY_HOST, TENANTS)
+    (problem,) = [one async for one in refusals(documents, documents.gateways["hosts"], check)]
+    assert (problem.code, problem.kind, problem.id) == ("GC901", "Gateway", "hosts")
+    assert problem.message == "Envoy takes each half of the 3 tenants acme to gamma, but not both: they clash"
+
+
+def test_names_in_a_file_cannot_steer_the_terminal(settings: Path, gatecast: Run) -> None:
+    bad = settings / "a\n\x1b[31m.yaml"
+    bad.write_text('kind: Nope\nid: "\\e[31m\\n"\n---\nkind: Tenant\nid: a\n"\\e[2J\\n": 1\n')
+    for form in ("table", "wide"):
+        ran = gatecast("check", "-f", str(settings), "-o", form)
+        assert (ran.code, ran.out.count("GC101"), ran.out.count("GC003")) == (3, 1, 1)
+        assert "\x1b" not in ran.out
+        assert len(ran.out.splitlines()) == (6 if form == "table" else 4)
+    ran = gatecast("translate", "-f", str(settings), "--tenant", "a")
+    assert (ran.code, "GC101" in ran.err, "\x1b" in ran.err) == (4, True, False)
 
 
 @pytest.mark.envoy

@@ -1,12 +1,14 @@
 """The command line: exit codes, what stands on stdout, what an error says."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -63,6 +65,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("clients", "--server", "http://127.0.0.1:9"), 7),
         (("clients", "--server", "nonsense"), 1),
         (("version",), 0),
+        (("--version",), 0),
     ],
 )
 def test_exit_codes_are_the_published_ones(arguments: tuple[str, ...], code: int, gatecast: Run) -> None:
@@ -98,6 +101,42 @@ def test_a_defect_is_told_without_a_stack_trace(gatecast: Run, monkeypatch: pyte
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("Error: ZeroDivisionError: division by zero\nThis is a defect of gatecast.")
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (httpx.Response(404, text="<html>"), 1),
+        (httpx.Response(404, json={"error": "nope"}), 1),
+        (httpx.Response(200, json=[1]), 1),
+        (httpx.Response(200, text="hello"), 1),
+        (httpx.Response(502, text="bad gateway"), 7),
+        (httpx.Response(404, json={"error": {"message": "no such client"}}), 4),
+    ],
+)
+def test_a_server_that_is_not_ours_is_told_so(
+    answer: httpx.Response, code: int, gatecast: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("httpx.get", lambda *_, **__: answer)
+    ran = gatecast("status")
+    assert ran.code == code
+    assert ("not as a gatecast server does" in ran.err) == (code != 4)
+    assert "defect" not in ran.err
+
+
+def test_a_file_in_place_of_a_directory_is_told_so(gatecast: Run) -> None:
+    ran = gatecast("check", "-f", f"{EXAMPLE}/acme.yaml")
+    assert (ran.code, ran.err) == (1, f"Error: settings directory {EXAMPLE}/acme.yaml: it is a file\n")
+
+
+def test_translate_tells_what_envoy_is_not_told(tmp_path: Path, gatecast: Run) -> None:
+    settings = Path(shutil.copytree(EXAMPLE, tmp_path / "settings"))
+    with (settings / "acme.yaml").open("a") as file:
+        file.write("  jwt: {issuer: 'https://idp.example', jwks: {uri: 'https://idp.example/keys'}}\n")
+    ran = gatecast("translate", "-f", str(settings), "--tenant", "acme")
+    assert ran.code == 0
+    assert ran.err.startswith(f"{settings}/acme.yaml:8 Tenant/acme policies.jwt: ")
+    assert gatecast("translate", "-f", str(settings), "--tenant", "beta").err == ""
 
 
 def test_translate_prints_each_resource_under_its_name(gatecast: Run) -> None:

@@ -122,11 +122,17 @@ async def test_a_changed_file_is_applied_and_a_broken_one_is_logged_with_its_pla
 async def test_status_and_clients_ask_the_server(settings: Path) -> None:
     async with serve(settings) as served:
         api = (await served.said("Server ready"))["api"]
-        for command, expected in (("status", "ready, revision 1"), ("clients", "no proxy is connected")):
-            arguments = (sys.executable, "-m", "gatecast.cli", command, "--server", f"http://{api}")
-            ran = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+        for command, code, expected in (
+            (["status"], 0, "ready, revision 1"),
+            (["clients"], 0, "no proxy is connected"),
+            (["clients", "../status"], 4, "no client '../status' is connected"),
+            (["clients", "a?b#c%2e/."], 4, "no client 'a?b#c%2e/.' is connected"),
+        ):
+            arguments = (sys.executable, "-m", "gatecast.cli", *command, "--server", f"http://{api}")
+            pipe = asyncio.subprocess.PIPE
+            ran = await asyncio.create_subprocess_exec(*arguments, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
             out, _ = await ran.communicate()
-            assert (ran.returncode, expected in out.decode()) == (0, True)
+            assert (ran.returncode, expected in out.decode()) == (code, True), out
 
 
 @pytest.mark.parametrize(

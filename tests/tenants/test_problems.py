@@ -23,6 +23,10 @@ ALONE: dict[str, tuple[str, Expected]] = {
     "no kind": ("id: a\n", [("GC003", "kind", 1)]),
     "no id": ("kind: Tenant\n", [("GC004", "id", 1)]),
     "bad id": ("kind: Tenant\nid: Acme_1\n", [("GC004", "id", 1)]),
+    "bad id and more": (
+        "kind: Tenant\nid: 5\nhost: a\npolicies: {rate_limit: {requests: 0}}\nid: a b\n",
+        [("GC004", "id", 1), ("GC005", "id", 5), ("GC101", "host", 3), ("GC106", "policies.rate_limit.requests", 4)],
+    ),
     "long id": (f"kind: Tenant\nid: {'a' * 64}\n", [("GC004", "id", 1)]),
     "duplicate key": ("kind: Tenant\nid: a\nhosts: [a.b]\nhosts: [c.d]\n", [("GC005", "hosts", 4)]),
     "duplicate inner key": (
@@ -328,6 +332,20 @@ def test_a_problem_says_where_what_and_what_would_be_right() -> None:
         "dir/a.yaml:3 Tenant/acme status: 'activ' is not allowed here (did you mean active?) [GC105]"
     )
     assert problem.tenant == "acme"
+
+
+def test_a_problem_is_one_line_that_cannot_steer_a_terminal() -> None:
+    (problem,) = read('kind: Tenant\nid: acme\n"\\e[31m\\n": 1\n', "a\n.yaml").problems
+    assert str(problem).startswith("a\\n.yaml:3 Tenant/acme \\x1b[31m\\n: unknown field")
+
+
+def test_a_document_that_is_there_and_broken_is_not_said_to_be_missing() -> None:
+    found = catalog(BASE.replace("id: foods", "id: foods\nx: 1"), "kind: Tenant\nid: a\norganisation: foods\n").problems
+    (problem,) = [one for one in found if one.kind == "Tenant"]
+    assert (problem.message, problem.hint) == (
+        "no organisation 'foods' is in force",
+        "add the Organisation, or mend it",
+    )
 
 
 def test_a_removed_document_that_is_still_referred_to_stays_and_is_listed() -> None:

@@ -47,6 +47,11 @@ BUFFER = "envoy.filters.http.buffer"
 ROUTER = "envoy.filters.http.router"
 
 
+def all_supported(_value: Any) -> str:
+    """Most rows: Envoy is told all that the policy says."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """How one policy becomes Envoy's.
@@ -65,7 +70,7 @@ class Row:
     action: Callable[[Any], Mapping[str, Any]] | None = None
     elsewhere: str = ""
     later: str = ""
-    unsupported: Callable[[Any], str] = lambda _value: ""
+    unsupported: Callable[[Any], str] = all_supported
 
 
 def cors(policy: Cors) -> Message:

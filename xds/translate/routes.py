@@ -108,7 +108,7 @@ def _routes(view: TenantView, specs: Specs) -> list[Message]:
         mine = _filtered(route.policies)
         filtered = same if mine == theirs and not apart else tuple(map(_beside, _FILTERED, theirs, mine, repeat(apart)))
         targets = tuple([(spec.name, weight) for spec, weight in one])
-        routes.extend(_entries(route.route, targets, filtered + _plain(route.policies)))
+        routes.extend(_entries(_Same(route.route), targets, filtered + _plain(route.policies)))
     return [*routes, _last(view.policies)]
 
 
@@ -119,9 +119,25 @@ def _beside(name: str, theirs: Any, value: Any, apart: Container[str]) -> Any:
     return _AS_TENANT if name not in apart and (value is theirs or value == theirs) else value
 
 
+class _Same:
+    """A document as a key: the very same object. Hashing what is in it costs more than the rest of the look-up."""
+
+    __slots__ = ("document",)
+
+    def __init__(self, document: RouteDocument) -> None:
+        self.document = document
+
+    def __hash__(self) -> int:
+        return id(self.document)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.document is other.document
+
+
 @lru_cache(maxsize=16384)
-def _entries(document: RouteDocument, targets: Targets, values: tuple[Any, ...]) -> tuple[Message, ...]:
+def _entries(same: _Same, targets: Targets, values: tuple[Any, ...]) -> tuple[Message, ...]:
     """A route with what stands ahead of it."""
+    document = same.document
     said = dict(zip(_NAMES, values, strict=True))
     configs, edits, match = _configs(said), _edits(said), taken(document.match)
     answered = {RBAC: configs[RBAC]} if RBAC in configs else {}

@@ -10,11 +10,12 @@ from tenants.documents import Service
 from tenants.effective import TenantView
 from tenants.errors import Problem
 from tenants.policies import POLICIES
-from xds.translate.filters import ROWS
+from xds.translate.filters import ROWS, all_supported
 
 CODE = "GC301"
 _HINT = "take it out, or serve this tenant where it is enforced"
 _LATER = tuple(row for row in ROWS.values() if row.later)
+_ASKED = tuple((name, row) for name, row in ROWS.items() if row.later or row.unsupported is not all_supported)
 _GUARDS = tuple(row.policy for row in _LATER if POLICIES[row.policy].guards)
 
 
@@ -48,8 +49,12 @@ def _of_gateway(view: TenantView) -> Iterator[Problem]:
 
 
 def _of_routes(view: TenantView) -> Iterator[Problem]:
+    seen: set[int] = set()  # most routes of a tenant have the very same policies, and say nothing of their own
     for route in view.routes:
-        for name, row in ROWS.items():
+        if id(route.policies) in seen and not route.route.policies and route.route.id not in view.tenant.routes:
+            continue
+        seen.add(id(route.policies))
+        for name, row in _ASKED:
             value = getattr(route.policies, name)
             if value is None or not (why := row.later or row.unsupported(value)):
                 continue

@@ -501,7 +501,7 @@ async def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     assert "no such directory" in await refused(tmp_path / "nowhere")
-    assert "no such directory" in await refused(tmp_path / "file")
+    assert "it is a file" in await refused(tmp_path / "file")
 
 
 async def test_an_empty_directory_is_refused_at_the_start(tmp_path: Path) -> None:
