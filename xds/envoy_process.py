@@ -167,7 +167,8 @@ async def validate(bootstrap: Mapping[str, Any], *, binary: Path | None = None) 
         command = (program, "--mode", "validate", "-c", _prepare(bootstrap, Path(folder)), "--log-level", "critical")
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         said, _ = await process.communicate()
-    return "" if process.returncode == 0 else said.decode(errors="replace").strip()
+    told = said.decode(errors="replace").strip()
+    return "" if process.returncode == 0 else told or f"{program} ended with {process.returncode} and said nothing"
 
 
 def _required_binary() -> Path:

@@ -7,6 +7,7 @@ has one name that works.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -98,9 +99,10 @@ class AdsServer:
         ready.
         """
         try:
+            _bind(address)
             port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise Refused(f"cannot listen on {address}: {error}") from None
+        except (OSError, RuntimeError) as error:
+            raise Refused(f"cannot listen on {address}: {getattr(error, 'strerror', None) or error}") from None
         await self.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         return int(port)
@@ -292,6 +294,15 @@ class Session:
         if deadline is None:
             return None
         return asyncio.get_running_loop().call_later(max(0.0, deadline - self._clock()) + 0.001, client.wake.set)
+
+
+def _bind(address: str) -> None:
+    """Raise what the system says of this address: gRPC says it in many words, and on stderr by itself."""
+    host, _, port = address.rpartition(":")
+    family, kind, protocol, _name, place = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(place)
 
 
 def _services() -> dict[str, dict[str, Method]]:

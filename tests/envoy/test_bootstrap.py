@@ -184,3 +184,7 @@ def test_without_the_wheel_the_path_is_searched(tmp_path: Path, monkeypatch: pyt
     assert envoy_binary({"PATH": str(tmp_path)}) is None
     (tmp_path / "envoy").touch(mode=0o755)
     assert envoy_binary({"PATH": str(tmp_path)}) == tmp_path / "envoy"
+
+
+async def test_an_envoy_that_fails_without_a_word_has_accepted_nothing() -> None:
+    assert "ended with 1 and said nothing" in await envoys.validate({}, binary=Path("/bin/false"))

@@ -161,9 +161,11 @@ async def test_a_rejected_resource_harms_nobody_else_and_the_fix_recovers(
             await stage.until_status(f"sibling{n}", 200)
         await others_go_on(stage, case.kind)
         saboteur.spoil.clear()
+        pushed = stage.served.sent(case.kind)
         began = time.perf_counter()
         await stage.change(gamma(6))
         await stage.until_status("gamma", 200)
+        assert 1 <= stage.served.sent(case.kind) - pushed <= 2, "the fix is the very next thing sent of its type"
         print(f"{name}: recovered in {(time.perf_counter() - began) * 1000:.0f} ms")
         await stage.quiet()
         await others_go_on(stage, case.kind)

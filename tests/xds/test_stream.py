@@ -400,6 +400,25 @@ def test_nobody_is_sent_what_he_did_not_ask_for_r38() -> None:
     assert speaker.publish(talk.snapshot(START, EDS="ea eb=2")) == []
 
 
+def test_endpoints_are_not_removed_while_their_cluster_is_held_r37() -> None:
+    speaker = talking(is_delta=True)
+    for kind, names in (("CDS", ""), ("EDS", "ea eb"), ("SRDS", ""), ("RDS", "r1")):
+        first(speaker, kind, names)
+        speaker.ack(kind)
+    speaker.ack("RDS") if speaker.machine.interests["RDS"].sent else None
+    left = [one("CDS", "b", companion="eb")]
+    shown = speaker.publish(talk.snapshot(START, CDS=left, EDS="eb", RDS=[one("RDS", "r1=2", uses=["b"])]))
+    assert shown == ["RDS: r1"], "the cluster is in use, and so are its endpoints"
+    assert speaker.ack("RDS") == ["CDS: -a"]
+    assert speaker.ack("CDS") == ["EDS: -ea"]
+
+
+def test_a_proxy_that_waits_for_clusters_and_endpoints_gets_them_without_an_ack_between_r51() -> None:
+    speaker = talking(is_delta=True)
+    assert first(speaker, "CDS") == ["CDS: a b"]
+    assert first(speaker, "EDS", "ea eb") == ["EDS: ea eb"], "the cluster answer is acknowledged after these (R22)"
+
+
 def test_a_reconnecting_client_receives_only_what_differs_r40() -> None:
     speaker = talking(is_delta=True)
     known = {"a": START.resources["CDS"]["a"].version, "b": "old", "gone": "x"}
