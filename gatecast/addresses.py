@@ -3,7 +3,7 @@
 import ipaddress
 from typing import NamedTuple, Self
 
-from tenants.errors import Refused
+from gatecast.exits import Usage
 
 EXAMPLE = "give host:port, as in 127.0.0.1:18000 or [::1]:18000; port 0 takes a free one"
 
@@ -16,13 +16,13 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `host:port` or `[v6]:port`. Raises `Refused` with what would be right."""
+        """Read `host:port` or `[v6]:port`. Raises `Usage` with what would be right."""
         host, colon, port = text.rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         if not (colon and bare and port.isascii() and port.isdecimal()) or (":" in bare) != (bare != host):
-            raise Refused(f"{text!r} is not an address: {EXAMPLE}")
+            raise Usage(f"{text!r} is not an address: {EXAMPLE}")
         if int(port) > 65535:
-            raise Refused(f"{text!r} is not an address: the port is above 65535")
+            raise Usage(f"{text!r} is not an address: the port is above 65535")
         return cls(bare, int(port))
 
     @property

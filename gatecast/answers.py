@@ -2,6 +2,7 @@
 `gatecast.api`.
 """
 
+import ipaddress
 import re
 import time
 import uuid
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatecast.views import Failure, Fault
 
+HOST = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::[0-9]*)?")
 ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 CODES = {404: "not_found", 405: "method_not_allowed", 409: "conflict", 422: "invalid_parameter", 503: "unavailable"}
 
@@ -93,3 +95,36 @@ class Envelope:
             await self.app(scope, receive, marked)
         except Exception:
             log.exception("request failed", request_id=request_id, path=scope["path"])
+
+
+class LocalHosts:
+    """Around an app on loopback: answers only who asked for this machine, by a loopback name or by address.
+
+    A page in a browser on this machine can give its own name our address (DNS rebinding) and would then read what we
+    answer; it cannot change the `Host` that the browser sends.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = Headers(scope=scope).getlist("host") if scope["type"] == "http" else []
+        wrong = next((host for host in given if not local(host)), None)
+        if wrong is None:
+            return await self.app(scope, receive, send)
+        message = f"this server listens on loopback and is not {wrong[:255]!r}: ask for localhost or an IP address"
+        await failure(421, message, "wrong_host")(scope, receive, send)
+
+
+def local(host: str) -> bool:
+    """Whether a `Host` header is a loopback name or an IP address, with or without a port."""
+    found = HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = (found["name"] or "").lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return bool(ipaddress.IPv6Address(found["v6"]) if found["v6"] else ipaddress.IPv4Address(name))
+    except ValueError:
+        return False

@@ -32,8 +32,10 @@ def app(
     registry: CollectorRegistry,
     clock: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
+    *,
+    local: bool = False,
 ) -> ASGIApp:
-    """The application. `clock` must be the clock of the stream machines."""
+    """The application. `clock` must be the clock of the stream machines; `local`: it is on loopback."""
     made = FastAPI(
         title="gatecast", version=version(), docs_url=None, redoc_url=None, openapi_url="/openapi.json",
         description="What every proxy holds, what it refused, and what is wrong with the settings.",
@@ -43,7 +45,7 @@ def app(
     made.include_router(_numbers(registry))
     for router in (_clients(plane, clock, wall), _snapshots(plane), _problems(plane)):
         made.include_router(router, prefix="/api/v1", responses=ERRORS)
-    return answers.Envelope(made)
+    return answers.Envelope(answers.LocalHosts(made) if local else made)
 
 
 def _health(plane: Plane) -> APIRouter:

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gatecast.addresses import Address
-from tenants.errors import Refused
+from gatecast.exits import Usage
 
 PREFIX = "GATECAST_"
 FILE = f"{PREFIX}CONFIG"
@@ -28,7 +28,7 @@ def _address(value: object) -> Address:
         return value
     try:
         return Address.parse(str(value))
-    except Refused as error:
+    except Usage as error:
         raise PydanticCustomError("address", "{why}", {"why": str(error)}) from None
 
 
@@ -76,7 +76,7 @@ def _exposed(name: str, address: Address) -> str:
 
 
 def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
-    """The settings of this process; a flag that is None was not given. Raises `Refused` naming the value."""
+    """The settings of this process; a flag that is None was not given. Raises `Usage` naming the value."""
     given = {name: value for name, value in flags.items() if value is not None}
     variables = EnvSettingsSource(Settings)()
     path = config or (Path(os.environ[FILE]) if os.environ.get(FILE) else None)
@@ -84,22 +84,22 @@ def load(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
     try:
         return Settings(**{**layers["file"], **layers["environment"], **layers["flag"]})
     except ValidationError as error:
-        raise Refused("\n".join(_told(item, layers, path) for item in error.errors(include_url=False))) from None
+        raise Usage("\n".join(_told(item, layers, path) for item in error.errors(include_url=False))) from None
 
 
 def _file(path: Path) -> dict[str, Any]:
     try:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Refused(f"configuration file {path}: {(error.strerror or str(error)).lower()}") from None
+        raise Usage(f"configuration file {path}: {(error.strerror or str(error)).lower()}") from None
     except (yaml.YAMLError, UnicodeError) as error:
-        raise Refused(f"configuration file {path} is not valid YAML: {error}") from None
+        raise Usage(f"configuration file {path} is not valid YAML: {error}") from None
     if not isinstance(read or {}, dict):
-        raise Refused(f"configuration file {path} must be a mapping, as in `settings: /etc/gatecast/settings`")
+        raise Usage(f"configuration file {path} must be a mapping, as in `settings: /etc/gatecast/settings`")
     found = {str(key): value for key, value in (read or {}).items()}
     wrong = [_unknown(key, path) for key in found if key not in Settings.model_fields]
     if wrong:
-        raise Refused("\n".join(wrong))
+        raise Usage("\n".join(wrong))
     return found
 
 

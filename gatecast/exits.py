@@ -19,6 +19,10 @@ class Exit(IntEnum):
     TIMED_OUT = 8
 
 
+class Usage(Refused):
+    """The process was told something wrong: by a flag, a variable of the environment, or its configuration file."""
+
+
 class NotFound(Refused):
     """What was asked for does not exist."""
 
@@ -28,6 +32,7 @@ class Conflict(Refused):
 
 
 TABLE: tuple[tuple[type[Exception], Exit], ...] = (
+    (Usage, Exit.USAGE),
     (NotFound, Exit.NOT_FOUND),
     (Conflict, Exit.CONFLICT),
     (Unavailable, Exit.UNREACHABLE),

@@ -72,7 +72,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     plane = Plane(Hub(metrics, wall=time.time))
     telemetry.watch(plane)
     ads = AdsServer(plane.hub, metrics, identifier=f"gatecast/{version()} {socket.gethostname()}")
-    async with serving(api.app(plane, telemetry.registry), settings.api) as api_port:
+    app = api.app(plane, telemetry.registry, local=settings.api.loopback and not settings.insecure)
+    async with serving(app, settings.api) as api_port:
         xds_port = await ads.start(str(settings.xds))
         try:
             addresses = settings.xds.at(xds_port), settings.api.at(api_port)

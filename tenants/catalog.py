@@ -13,6 +13,7 @@ from typing import Self
 
 from immutables import Map
 
+from tenants.checks import missing
 from tenants.documents import Gateway, Key, Tenant
 from tenants.effective import serves
 from tenants.errors import Problem
@@ -66,7 +67,7 @@ class Catalog(Served):
         """Every problem there is, by file, line and document."""
         named = (problem for found in self.books.flawed.values() for problem in found)
         loose = (problem for found in self.books.files.values() for problem in found)
-        return tuple(sorted((*named, *loose), key=_place))
+        return tuple(sorted((*named, *loose, *missing(self, self.books.entries)), key=_place))
 
     def problems_of(self, key: Key) -> tuple[Problem, ...]:
         """The problems of one document."""

@@ -3,7 +3,7 @@
 A rule yields findings: a fault, its severity, and what would have to change before it is worth asking again (`waits`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -12,6 +12,7 @@ from immutables import Map
 
 from tenants.documents import Document, Gateway, Key, Organisation, Route, Service, Tenant, overlap
 from tenants.effective import Base, base, layers, outcome, serves
+from tenants.errors import Problem
 from tenants.faults import Fault, Loc, close
 from tenants.matching import ordered
 from tenants.references import exclusive, local_endpoint, references
@@ -53,6 +54,14 @@ def contested(document: Document, scene: Scene) -> tuple[Finding, ...]:
         for token, keeper in kept
         if keeper not in (None, document.key)
     )
+
+
+def missing(served: Served, names: Iterable[Key]) -> tuple[Problem, ...]:
+    """What is wrong with all documents together and with none of them. `names`: of all there are, also broken ones."""
+    if served.gateways or all(name.kind == "Gateway" for name in names):
+        return ()
+    message, hint = "no gateway is in force: nothing is served", "add a Gateway, or mend it"
+    return (Problem("GC215", "Gateway", "", "", message, hint, severity="warning"),)
 
 
 def _taken(document: Document, token: str, winner: Key | None) -> Fault:

@@ -41,7 +41,7 @@ class Problem:
     def __str__(self) -> str:
         """One line. Names of files, ids and keys come from outside: they must not steer an operator's terminal."""
         place = f"{self.file}:{self.line} " if self.file and self.line else f"{self.file} " if self.file else ""
-        name = f"{self.kind}/{self.id}" if self.kind or self.id else ""
+        name = f"{self.kind}/{self.id}".strip("/")
         subject = " ".join(part for part in (name, self.path) if part)
         hint = f" ({self.hint})" if self.hint else ""
         line = f"{place}{subject}{': ' if subject else ''}{self.message}{hint} [{self.code}]"

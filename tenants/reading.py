@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from tenants.documents import KINDS, Document, Key
 from tenants.errors import Problem
@@ -59,12 +60,12 @@ def read(text: str | bytes, file: str) -> Reading:
     if len(text) > MAX_FILE:
         return _unreadable(file, Fault("GC008", (), f"the file is larger than {MAX_FILE >> 20} MiB", "split it"))
     try:
-        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
-        raws = documents(text)
+        plain = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
+        raws = documents(plain)
     except UnicodeError:
         return _unreadable(file, Fault("GC009", (), "the file is not UTF-8 text", "save it as UTF-8"))
     except yaml.YAMLError as error:
-        return _unreadable(file, *_syntax(error))
+        return _unreadable(file, *_syntax(error, plain))
     return _together(raws, file)
 
 
@@ -155,9 +156,15 @@ def _unreadable(file: str, fault: Fault, line: int = 0) -> Reading:
     return Reading(problems=(_problem(Key("", ""), fault, file, line),), complete=False)
 
 
-def _syntax(error: yaml.YAMLError) -> tuple[Fault, int]:
+def _syntax(error: yaml.YAMLError, text: str) -> tuple[Fault, int]:
     mark = getattr(error, "problem_mark", None)
     said = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be parsed"
     context = f" {error.context}" if getattr(error, "context", None) else ""  # type: ignore[attr-defined]
     message = f"the file is not valid YAML: {said}{context}"
-    return Fault("GC001", (), message, "check the indentation and quotes at this line"), mark.line + 1 if mark else 0
+    line = mark.line + 1 if mark else _line_at(error, text)
+    return Fault("GC001", (), message, "check the indentation and quotes at this line"), line
+
+
+def _line_at(error: yaml.YAMLError, text: str) -> int:
+    """The line of a character that no YAML may have: libyaml gives its place in bytes of UTF-8."""
+    return text.encode()[: error.position].count(b"\n") + 1 if isinstance(error, ReaderError) else 0

@@ -86,9 +86,12 @@ class Hub:
         for name in changed:
             self._note(name, snapshots[name])
         concerned = [c for c in self.clients.values() if c.gateway in changed or c.gateway not in snapshots]
-        for count, client in enumerate(concerned, 1):
+        done = 0
+        for client in concerned:
             self._wake(client)
-            if count % TURN == 0:
+            done += 1 + sum(len(one.wanted) for one in client.machine.interests.values()) // 50
+            if done >= TURN:
+                done = 0
                 await asyncio.sleep(0)
 
     def join(self, node: Node, peer: str, variant: str, *, delta: bool, kinds: tuple[str, ...]) -> Client:

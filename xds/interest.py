@@ -58,6 +58,7 @@ class Interest:
         self.trials: list[frozenset[str]] = []  # parts of a rejected answer, to be tried apart
         self.sent: Sent | None = None
         self.acknowledged = ""  # nonce of the last ACK
+        self.rejections = 0  # since the last ACK
 
     # -- what is asked ------------------------------------------------------------------------------------------
 
@@ -77,6 +78,7 @@ class Interest:
         for name in unsubscribe:
             if not (widen and name == WILDCARD):
                 self._unsubscribe(name)
+        self._late(set(added) - self.names)
         for name in added:
             self._subscribe(name, forced=not (first and name in known))
         if first:
@@ -94,8 +96,11 @@ class Interest:
         added, dropped = explicit - self.names, self.names - explicit
         if self.wildcard and not was:
             self._widen(owed=True)
+        elif was and not self.wildcard:
+            self._narrow()
         for name in dropped:
             self._forget(name)
+        self._late(added)
         for name in added:
             self._subscribe(name, forced=True)
         self.due = self.due or (self.kind.complete and bool(added))
@@ -128,6 +133,11 @@ class Interest:
         if forced:
             self.forced.add(name)
 
+    def _late(self, names: set[str]) -> None:
+        """The ACK of an answer on its way says nothing of names asked for since."""
+        if self.sent is not None and self.sent.settles is not None and not self.wildcard and names:
+            self.sent = replace(self.sent, except_for=self.sent.except_for | names)
+
     def _unsubscribe(self, name: str) -> None:
         if name == WILDCARD:
             self._narrow()
@@ -142,6 +152,8 @@ class Interest:
 
     def _narrow(self) -> None:
         """R35: without the wildcard only the explicit names stay, also if there are none."""
+        if self.whole:
+            self.wanted |= self.names  # what was to be compared under the wildcard still is
         self.wildcard = self.legacy = self.whole = False
         self.changes = {name: self.held(name) for name in self.names if name in self.changes}
         self.parked = {name: one for name, one in self.parked.items() if name in self.names}
@@ -200,7 +212,7 @@ class Interest:
             return frozenset(name for name in self.trials.pop(0) if self.covers(name))
         names = self.wanted | self.forced
         if self.whole and self.wildcard:
-            names = names.union(snapshot.resources[self.kind.name], self.base, self.changes)
+            names = names.union(snapshot.resources[self.kind.name], self.base, self.changes, self.doubt, self.parked)
         elif self.whole:
             names = names | self.names
         self.wanted, self.whole = set(), False
@@ -215,6 +227,10 @@ class Interest:
     def keeps(self, name: str) -> bool:
         """The client holds `name`, and no removal of it is on the way."""
         return self.held(name) is not None and not (self.sent is not None and name in self.sent.removed)
+
+    def waits(self, name: str) -> bool:
+        """`name` is still to be sent, and no answer on its way is in the way."""
+        return self.sent is None and name in self.wanted
 
     @property
     def pending(self) -> bool:
@@ -249,7 +265,7 @@ class Interest:
 
     def accept(self) -> Sent:
         """The client ACKed what was sent."""
-        sent = self._answered()
+        sent, self.rejections = self._answered(), 0
         if sent.complete:
             self.doubt = {}
         if sent.settles is not None:
@@ -273,6 +289,7 @@ class Interest:
         `removals_apply`: delta, where removals are applied even beside a rejected resource (R17).
         """
         sent = self._answered()
+        self.rejections += 1
         names = sorted(one.name for one in sent.resources if self.covers(one.name))
         for one in sent.resources:
             self._doubt(one)
@@ -282,12 +299,19 @@ class Interest:
             self.wanted.update(sent.removed)
         else:
             self.parked.update(dict.fromkeys(sent.removed))
+        gone = frozenset[str]() if removals_apply else frozenset(sent.removed)  # each part leaves these out again
         if len(sent.resources) == 1:
             self.parked.update({one.name: one for one in sent.resources if self.covers(one.name)})
         elif names:
             half = len(names) // 2
-            self.trials[:0] = [part for part in (frozenset(names[:half]), frozenset(names[half:])) if part]
+            self.trials[:0] = [part | gone for part in (frozenset(names[:half]), frozenset(names[half:])) if part]
         return sent
+
+    def give_up(self, snapshot: Snapshot) -> None:
+        """Nothing is accepted any more: stop trying parts, until there is newer content."""
+        for name in frozenset[str]().union(*self.trials):
+            self.parked.setdefault(name, snapshot.get(self.kind.name, name))
+        self.trials.clear()
 
     def _doubt(self, rejected: Resource) -> None:
         if self.covers(rejected.name):

@@ -51,8 +51,9 @@ class Order:
         self._users.clear()
 
     def deadline(self) -> float | None:
-        """When the first one that waits has waited for PATIENCE."""
-        return min(self._since.values()) + PATIENCE if self._since else None
+        """When the first one that waits has waited for PATIENCE; what an ACK holds up anyway waits for that."""
+        waiting = [at for (kind, name), at in self._since.items() if self._interests[kind].waits(name)]
+        return min(waiting) + PATIENCE if waiting else None
 
     def may_go(self, kind: Kind, name: str, want: Resource | None, snapshot: Snapshot, now: float) -> bool:
         """Whether `name` may be sent (`want`) or removed (None) now."""

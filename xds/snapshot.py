@@ -19,6 +19,7 @@ VERSION_BITS = 128
 SHARED = 64 * 1024  # bytes: bigger responses are worth keeping whole, since many streams send the very same first ones
 ENVELOPES = 4
 MEMO = 64  # batches a snapshot remembers: streams in the same position share them, odd ones do not fill memory
+SMALL = 1_000  # resources that small batches may come to together
 RESOURCES_TAG = b"\x12"  # field 2, length-delimited: `resources` of both responses, and `resource` of a delta Resource
 
 
@@ -118,18 +119,23 @@ class Batch:
 class ChangeLog:
     """Which names changed at which serial. Appended by the builder, read by every snapshot of the gateway; bounded."""
 
-    LIMIT = 1024
+    LIMIT = 2048  # entries
+    NAMES = 200_000  # in all entries together: a change of a whole gateway names every tenant
 
     def __init__(self) -> None:
         self._first = 1
         self._entries: list[Mapping[str, frozenset[str]]] = []
+        self._names = 0
 
     def append(self, changed: Mapping[str, frozenset[str]]) -> int:
         """Note the names a new snapshot changes and return that snapshot's serial."""
         self._entries.append(changed)
-        if len(self._entries) > 2 * self.LIMIT:
-            self._first += self.LIMIT
-            del self._entries[: self.LIMIT]
+        self._names += _count(changed)
+        while len(self._entries) > 1 and (len(self._entries) > self.LIMIT or self._names > self.NAMES):
+            half = len(self._entries) // 2
+            self._names -= sum(map(_count, self._entries[:half]))
+            self._first += half
+            del self._entries[:half]
         return self._first + len(self._entries) - 1
 
     def between(self, kind: str, since: int, until: int) -> frozenset[str] | None:
@@ -178,11 +184,16 @@ class Snapshot:
     def batch(self, kind: str, names: frozenset[str]) -> Batch:
         """These resources of a kind, by name; shared by all streams that ask for the same ones."""
         key = (kind, names)
-        if key not in self.memo and len(self.memo) >= MEMO:
-            return Batch(tuple(self.resources[kind][name] for name in sorted(names)))
-        if key not in self.memo:
-            self.memo[key] = Batch(tuple(self.resources[kind][name] for name in sorted(names)))
-        return self.memo[key]
+        if key in self.memo:
+            return self.memo[key]
+        made = Batch(tuple(self.resources[kind][name] for name in sorted(names)))
+        if len(self.memo) < MEMO and self._memorised() + len(names) <= 2 * len(self.resources[kind]) + SMALL:
+            self.memo[key] = made
+        return made
+
+    def _memorised(self) -> int:
+        """Resources in all remembered batches: odd subscriptions must not each leave a copy of everything here."""
+        return sum(len(batch.resources) for batch in self.memo.values())
 
     def next(self, changes: Mapping[str, Mapping[str, Resource | None]]) -> "Snapshot":
         """The snapshot after `changes` (kind -> name -> resource, None = removed); itself if they change no version."""
@@ -204,6 +215,10 @@ class Snapshot:
     def _digest_change(self, kind: str, name: str, new: Resource | None) -> int:
         old = self.get(kind, name)
         return (new.digest if new else 0) - (old.digest if old else 0)
+
+
+def _count(changed: Mapping[str, frozenset[str]]) -> int:
+    return sum(map(len, changed.values()))
 
 
 def version_of(digest: int) -> str:

@@ -17,6 +17,8 @@ from xds.kinds import KINDS
 from xds.order import Order, Overdue
 from xds.snapshot import Batch, Resource, Snapshot
 
+STORM = 256  # rejections in a row, after which the parts of a rejected answer are not tried any further
+
 
 @dataclass(frozen=True, slots=True)
 class Replace:
@@ -87,6 +89,7 @@ class Stream:
         self.order = Order(self.interests)
         self._doubts = dict(doubts or {})
         self._promised: dict[str, Resource] = {}  # endpoints of clusters in an unacknowledged CDS answer
+        self._warming: frozenset[str] = frozenset()  # endpoints of clusters that an earlier stream sent without them
         self._nonces = 0
 
     # -- in -----------------------------------------------------------------------------------------------------
@@ -107,7 +110,7 @@ class Stream:
         if first:
             self._recall(interest)
         if first and ask.kind == "EDS":
-            self.companions(frozenset(self._promised))
+            self.companions(self._warming.union(self._promised))
         if interest.sent is not None and ask.nonce == interest.sent.nonce:
             return self._answered(interest, ask)
         if (
@@ -132,9 +135,7 @@ class Stream:
         eds = self.interests.get("EDS")
         if eds is None or not eds.started:
             return
-        for name in names:
-            if eds.covers(name) and name not in eds.parked:
-                eds.forced.add(name)
+        eds.forced |= {name for name in names if eds.covers(name)}
 
     # -- out ----------------------------------------------------------------------------------------------------
 
@@ -202,8 +203,16 @@ class Stream:
             return self.snapshot.batch(kind, names), gone
         return Batch(tuple(one for one in (self._want(kind, name) for name in sorted(names)) if one)), gone
 
+    def _only_promised(self, kind: str) -> set[str]:
+        """Endpoints that left the snapshot and are kept for a cluster on its way: their removal is still to come."""
+        return {name for name in self._promised if self.snapshot.get(kind, name) is None} if kind == "EDS" else set()
+
     def _recall(self, interest: Interest) -> None:
-        names = self._doubts.pop(interest.kind.name, frozenset()) - interest.changes.keys()
+        doubts = self._doubts.pop(interest.kind.name, frozenset())
+        names = doubts - interest.changes.keys()
+        if interest.kind.name == "CDS":  # applied, but cut off before its endpoints came: it may still be warming
+            held = map(interest.held, doubts - names)
+            self._warming = frozenset(one.companion for one in held if one and one.companion)
         if self.delta and interest.wildcard:
             interest.doubt.update(dict.fromkeys(names))
             interest.wanted |= names
@@ -213,12 +222,15 @@ class Stream:
             self._keep_promises()
         if ask.error is None:
             return Reply(ask.kind, accepted=True, sent=interest.accept())
-        return Reply(ask.kind, accepted=False, sent=interest.reject(removals_apply=self.delta), error=ask.error)
+        reply = Reply(ask.kind, accepted=False, sent=interest.reject(removals_apply=self.delta), error=ask.error)
+        if interest.rejections > STORM:
+            interest.give_up(self.snapshot)
+        return reply
 
     def _ask_again(self, interest: Interest) -> None:
         """SotW: the same request with the nonce already acknowledged. Envoy sends it while a cluster warms (R47)."""
         if not self.delta and not interest.kind.complete:
-            interest.forced |= interest.names
+            interest.forced |= interest.names - interest.parked.keys()
 
     def _note(self, interest: Interest, changed: frozenset[str] | None) -> None:
         if changed is None:
@@ -250,6 +262,7 @@ class Stream:
         remove: set[str] = set()
         later: set[str] = set()
         refused: set[str] = set()
+        free = self.order.all_there(interest.kind, self.snapshot)
         for name in names:
             want, have = self._want(interest.kind.name, name), interest.held(name)
             forced, doubt = name in interest.forced, name in interest.doubt
@@ -260,7 +273,7 @@ class Stream:
             elif want is None and not self._says_removals(interest):
                 interest.changes[name] = None
                 interest.doubt.pop(name, None)
-            elif (want is None and forced) or self.order.may_go(interest.kind, name, want, self.snapshot, now):
+            elif (forced if want is None else free) or self.order.may_go(interest.kind, name, want, self.snapshot, now):
                 (send if want else remove).add(name)
             else:
                 later.add(name)
@@ -280,7 +293,8 @@ class Stream:
         for name in [*names, *removed]:
             interest.parked.pop(name, None)
         settles = None if trial else (self.snapshot.resources[kind], self.snapshot.digests[kind])
-        left = frozenset(except_for) | ((interest.doubt.keys() | interest.parked.keys()) - names - set(removed))
+        unsure = (interest.doubt.keys() | interest.parked.keys()) - names - set(removed)
+        left = frozenset(except_for) | unsure | self._only_promised(kind)
         body = batch
         if not self.delta and batch is not self.snapshot.full(kind):
             version = interest.version_after(batch.resources, removed)
@@ -301,7 +315,7 @@ class Stream:
         """Nothing to say: the client holds what the snapshot says, but for these names. Lets go of older snapshots."""
         if trial or interest.trials or interest.sent:
             return
-        left = except_for | interest.doubt.keys() | interest.parked.keys()
+        left = except_for | interest.doubt.keys() | interest.parked.keys() | self._only_promised(interest.kind.name)
         interest.changes = {name: interest.held(name) for name in left if interest.covers(name)}
         kind = interest.kind.name
         interest.base, interest.base_digest = self.snapshot.resources[kind], self.snapshot.digests[kind]

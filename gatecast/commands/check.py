@@ -77,8 +77,9 @@ def text(problems: "Sequence[Problem]", summary: dict[str, Any], *, wide: bool) 
         )
         for one in problems
     ]  # fmt: skip
-    counted = (f"{summary[word]} {word if summary[word] != 1 else word[:-1]}" for word in ("errors", "warnings"))
-    end = f"{summary['documents']} documents in force, {', '.join(counted)}"
+    words = ("documents", "errors", "warnings")
+    documents, errors, warnings = (f"{summary[one]} {one if summary[one] != 1 else one[:-1]}" for one in words)
+    end = f"{documents} in force, {errors}, {warnings}"
     end += "; Envoy was asked" if summary["envoy"] else ""
     if not said:
         return end

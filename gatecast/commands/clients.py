@@ -8,6 +8,16 @@ from gatecast import output, remote
 
 COLOURS = {"SYNCED": "green", "PENDING": "yellow", "STALE": "yellow", "REJECTED": "red"}
 WORDS = {"SYNCED": "ok", "NOT_SUBSCRIBED": "-"}
+AGE = int | float | None
+TYPE = {
+    "type": str, "state": str, "version": str, "accepted_version": str, "pushes": int, "pushed_age": AGE,
+    "answered_age": AGE, "rejections": int, "error": str, "rejected": [str], "tenants": [str],
+}  # fmt: skip
+CLIENT = {
+    "id": str, "node": str, "gateway": str, "address": str, "variant": str, "build": str, "connected_at": str,
+    "state": str, "types": [TYPE],
+}  # fmt: skip
+PAGE = {"clients": [CLIENT], "next_cursor": str | None}
 
 
 @click.command("clients")
@@ -19,7 +29,7 @@ def command(id: str | None, server: str, output: str) -> None:
     from gatecast.output import show
 
     if id:
-        found = remote.get(server, f"/api/v1/clients/{remote.segment(id)}")
+        found = remote.get(server, f"/api/v1/clients/{remote.segment(id)}", CLIENT)
         return show(output, found, lambda _wide: detail(found))
     clients = _all(server)
     show(output, clients, lambda wide: listing(clients, wide=wide))
@@ -29,7 +39,7 @@ def _all(server: str) -> list[dict[str, Any]]:
     clients: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = remote.get(server, "/api/v1/clients", limit=1000, cursor=cursor)
+        page = remote.get(server, "/api/v1/clients", PAGE, limit=1000, cursor=cursor)
         clients += page["clients"]
         cursor = page["next_cursor"]
     return clients

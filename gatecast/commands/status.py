@@ -4,6 +4,11 @@ import click
 
 from gatecast import output, remote
 
+SHAPE = {
+    "ready": bool, "revision": int, "version": str, "documents": dict, "problems": int, "clients": int,
+    "gateways": [str],
+}  # fmt: skip
+
 
 @click.command("status")
 @remote.server
@@ -12,7 +17,7 @@ def command(server: str, output: str) -> None:
     """Show a running server in one look."""
     from gatecast.output import paint, show
 
-    found = remote.get(server, "/api/v1/status")
+    found = remote.get(server, "/api/v1/status", SHAPE)
     documents = ", ".join(_counted(count, kind.lower()) for kind, count in found["documents"].items())
     word = paint("ready", "green") if found["ready"] else paint("not ready", "red")
     problems = paint(str(found["problems"]), "red" if found["problems"] else "green")

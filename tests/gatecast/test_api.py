@@ -74,6 +74,32 @@ async def test_a_server_is_ready_from_its_first_snapshot_until_it_drains(path: s
     assert (await operator.get(path, 503)).json()["error"]["code"] == "draining"
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("LOCALHOST:18001", 200), ("edge.localhost.:1", 200), ("127.0.0.1:18001", 200),
+        ("10.1.2.3", 200), ("[::1]:18001", 200), ("[fd00::7]", 200),
+        ("evil.example", 421), ("evil.example:18001", 421), ("localhost.evil.example", 421), ("evillocalhost", 421),
+        ("127.0.0.1.evil.example", 421), ("localhost:x", 421), ("[evil.example]", 421), ("::1", 421), ("", 421),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/livez", "/metrics", "/api/v1/problems", "/openapi.json", "/nix"])
+async def test_on_loopback_only_a_name_of_this_machine_or_an_address_is_answered(
+    host: str, status: int, path: str
+) -> None:
+    registry = CollectorRegistry()
+    made = api.app(Plane(Hub(Metrics(registry), wall=lambda: WALL)), registry, local=True)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://localhost") as http:
+        answer = await http.get(path, headers={"host": host})
+    assert answer.status_code == (404 if path == "/nix" and status == 200 else status)
+    assert "x-request-id" in answer.headers
+    if status == 421:
+        error = answer.json()["error"]
+        assert error["code"] == "wrong_host"
+        assert repr(host) in error["message"]
+        assert "localhost or an IP address" in error["message"]
+
+
 async def test_metrics_are_prometheus_text(served: Operator) -> None:
     served.join()
     text = (await served.get("/metrics")).text
@@ -198,6 +224,12 @@ async def test_a_node_with_two_streams_is_asked_for_by_number(served: Operator) 
         served.join()
     assert "1, 2" in (await served.get("/api/v1/clients/envoy-1", 409)).json()["error"]["message"]
     assert (await served.get("/api/v1/clients/2")).json()["node"] == "envoy-1"
+
+
+async def test_a_problem_of_no_document_is_shown(operator: Operator) -> None:
+    await operator.plane.apply(changes("kind: Tenant\nid: acme\n"))
+    (problem,) = (await operator.get("/api/v1/problems")).json()["problems"]
+    assert (problem["code"], problem["kind"], problem["id"], problem["severity"]) == ("GC215", "Gateway", "", "warning")
 
 
 async def test_problems_have_all_their_parts_and_pages(served: Operator) -> None:

@@ -149,3 +149,13 @@ async def test_what_a_real_envoy_refuses_is_put_down_to_its_tenant(monkeypatch: 
     (problem,) = [one async for one in refusals(documents, documents.gateways["hosts"], validate)]
     assert (problem.code, problem.kind, problem.id, problem.tenant) == ("GC901", "Tenant", "beta", "beta")
     assert problem.message == "Envoy refuses it: route: unknown cluster 'nowhere'"
+
+
+def test_a_directory_without_a_gateway_is_warned_of(tmp_path: Path, gatecast: Run) -> None:
+    (tmp_path / "a.yaml").write_text("kind: Organisation\nid: foods\n")
+    ran = gatecast("check", "-f", str(tmp_path))
+    assert ran.code == 0
+    _head, row, message, end = ran.out.splitlines()
+    assert row.split() == ["warning", "GC215", "Gateway", "-", "-"]
+    assert message == "    no gateway is in force: nothing is served (add a Gateway, or mend it)"
+    assert end == "1 document in force, 0 errors, 1 warning"

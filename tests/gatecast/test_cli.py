@@ -12,11 +12,12 @@ import httpx
 import pytest
 import yaml
 
+from gatecast import remote
 from gatecast.cli import COMMANDS
-from gatecast.commands import clients
+from gatecast.commands import clients, status
 from gatecast.output import age, table
 from gatecast.states import State
-from gatecast.views import TypeView
+from gatecast.views import ClientView, Status, TypeView
 
 EXAMPLE = str(Path(__file__).parents[2] / "gatecast" / "example")
 Run = Callable[..., Any]
@@ -58,12 +59,15 @@ def test_help_imports_nothing_heavy() -> None:
         (("check", "-f", EXAMPLE), 0),
         (("translate", "-f", EXAMPLE, "--tenant", "nix"), 4),
         (("translate", "-f", EXAMPLE, "--tenant", "acme", "--gateway", "nix"), 4),
-        (("bootstrap", "--gateway", "edge", "--node", "a", "--xds", "nonsense"), 1),
-        (("serve",), 1),
-        (("serve", "--settings", EXAMPLE, "--xds", "0.0.0.0:1"), 1),
+        (("bootstrap", "--gateway", "edge", "--node", "a", "--xds", "nonsense"), 2),
+        (("serve",), 2),
+        (("serve", "--settings", EXAMPLE, "--xds", "0.0.0.0:1"), 2),
+        (("serve", "--settings", EXAMPLE, "--drain", "100"), 2),
+        (("serve", "--settings", EXAMPLE, "--config", "/nowhere"), 2),
+        (("serve", "--settings", "/nowhere", "--xds", "127.0.0.1:0", "--api", "127.0.0.1:0"), 1),
         (("status", "--server", "http://127.0.0.1:9"), 7),
         (("clients", "--server", "http://127.0.0.1:9"), 7),
-        (("clients", "--server", "nonsense"), 1),
+        (("clients", "--server", "nonsense"), 2),
         (("version",), 0),
         (("--version",), 0),
     ],
@@ -120,8 +124,29 @@ def test_a_server_that_is_not_ours_is_told_so(
     monkeypatch.setattr("httpx.get", lambda *_, **__: answer)
     ran = gatecast("status")
     assert ran.code == code
-    assert ("not as a gatecast server does" in ran.err) == (code != 4)
+    told = "not as a gatecast server does" in ran.err or "does not answer like gatecast" in ran.err
+    assert told == (code != 4)
     assert "defect" not in ran.err
+
+
+@pytest.mark.parametrize("command", [("status",), ("clients",), ("clients", "1")])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"status": "ok"},
+        {"clients": 5, "next_cursor": None},
+        {"clients": [{"id": "somebody's customer"}], "next_cursor": None},
+        {"documents": {}, "gateways": None},
+    ],
+)
+def test_json_of_a_server_that_is_not_ours_is_told_so(
+    command: tuple[str, ...], body: dict[str, Any], gatecast: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("httpx.get", lambda *_, **__: httpx.Response(200, json=body))
+    ran = gatecast(*command)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == "Error: http://127.0.0.1:18001 does not answer like gatecast: give the URL of its API\n"
 
 
 def test_a_file_in_place_of_a_directory_is_told_so(gatecast: Run) -> None:
@@ -196,6 +221,12 @@ def client(**rds: Any) -> dict[str, Any]:
         "id": "1", "node": "edge-1", "gateway": "edge", "state": rds.get("state", "SYNCED"), "types": types,
         "variant": "delta", "address": "ipv4:1", "build": "envoy 1.40.0", "connected_at": "2026-11-20T10:00:00.000Z",
     }  # fmt: skip
+
+
+def test_what_our_api_shows_has_the_shape_the_commands_expect() -> None:
+    assert remote.fits(ClientView(**client(pushed_age=3.0)).model_dump(mode="json"), clients.CLIENT)
+    shown = Status(ready=True, revision=1, version="1", documents={}, problems=0, clients=0, gateways=("edge",))
+    assert remote.fits(shown.model_dump(mode="json"), status.SHAPE)
 
 
 def test_clients_are_a_line_each_and_their_refusals_below() -> None:

@@ -21,12 +21,18 @@ from gatecast.addresses import Address
 from gatecast.config import Settings
 from gatecast.plane import Plane
 from gatecast.serve import asked_to_end, running
+from protos import discovery_pb2
 from tenants.errors import Refused
 from xds.waiting import until
 
 EXAMPLE = Path(__file__).parents[2] / "gatecast" / "example"
 ANY = "127.0.0.1:0"
 PATIENCE = 20.0
+LARGE = "kind: Organisation\nid: large\npolicies:\n  headers:\n    response:\n      set:\n" + "".join(
+    f"        x-{number}: {'x' * 1000}\n" for number in range(60)
+)
+TENANT = "kind: Tenant\norganisation: large"
+"""400 such tenants come to more than 20 MB: more than gRPC takes for a client that does not read."""
 
 
 @dataclass
@@ -108,6 +114,37 @@ async def test_it_is_ready_with_its_first_snapshot_and_ends_in_order_on_sigterm(
         assert not [line for line in served.lines if line.get("level") in ("warning", "error")]
 
 
+async def test_it_listens_on_loopback_and_answers_no_other_name_unless_it_is_insecure(settings: Path) -> None:
+    for flags, code in (((), 421), (("--insecure",), 200)):
+        async with serve(settings, *flags) as served, httpx.AsyncClient(trust_env=False) as http:
+            api = f"http://{(await served.said('Server ready'))['api']}"
+            assert (await http.get(f"{api}/livez", headers={"host": "evil.example"})).status_code == code
+            assert (await http.get(f"{api}/livez")).status_code == 200
+
+
+async def test_it_ends_in_time_on_sigterm_although_a_client_reads_nothing_of_a_large_push(settings: Path) -> None:
+    names = [f"t{number}" for number in range(400)]
+    (settings / "many.yaml").write_text("---\n".join([LARGE, *(f"{TENANT}\nid: {name}\n" for name in names)]))
+    async with serve(settings, "--drain", "1") as served, httpx.AsyncClient(trust_env=False) as http:
+        ready = await served.said("Server ready")
+        deaf_node = discovery_pb2.Node(id="deaf", cluster="edge")
+        async with adsclients.delta(ready["xds"], node=deaf_node) as deaf, adsclients.delta(ready["xds"]) as other:
+            await other.ask(adsclients.LDS, resource_names_subscribe=["*"])
+            await other.next()
+            await deaf.ask(adsclients.RDS, resource_names_subscribe=names)
+
+            async def pushing() -> bool:
+                sent = (await http.get(f"http://{ready['api']}/api/v1/clients/deaf")).json()["types"]
+                return any((one["type"], one["pushes"]) == ("RDS", 1) for one in sent)
+
+            await until(pushing, "a push that is not read", within=PATIENCE)
+            served.process.send_signal(signal.SIGTERM)
+            assert await other.ended() == (grpc.StatusCode.UNAVAILABLE, "this server is shutting down")
+            assert await served.ended() == 0
+        assert await served.said("streams did not end in time"), "the push went through"
+        assert "Traceback" not in "".join(served.events)
+
+
 async def test_a_changed_file_is_applied_and_a_broken_one_is_logged_with_its_place(settings: Path) -> None:
     async with serve(settings) as served:
         await served.said("Server ready")
@@ -145,7 +182,7 @@ async def test_status_and_clients_ask_the_server(settings: Path) -> None:
 )
 async def test_what_is_unsafe_is_refused(flags: tuple[str, ...], said: str, settings: Path) -> None:
     async with serve(settings, *flags) as served:
-        assert await served.ended() == 1
+        assert await served.ended() == 2
     told = "".join(served.events)
     assert said.replace("there is ", "gatecast has ") in told
     assert "Traceback" not in told

@@ -293,7 +293,7 @@ BESIDE: dict[str, tuple[str, Expected]] = {
 }
 
 # These have tests of their own below, or in the sources (GC011).
-ELSEWHERE = {"GC007", "GC008", "GC009", "GC011", "GC211", "GC301", "GC900", "GC901"}
+ELSEWHERE = {"GC007", "GC008", "GC009", "GC011", "GC211", "GC215", "GC301", "GC900", "GC901"}
 
 
 def places(problems: tuple[Problem, ...]) -> list[tuple[str, str, int]]:
@@ -355,6 +355,20 @@ def test_a_removed_document_that_is_still_referred_to_stays_and_is_listed() -> N
     assert "orders" in step.catalog.services
 
 
+def test_documents_without_a_gateway_in_force_are_a_warning_until_one_is() -> None:
+    (problem,) = catalog("kind: Organisation\nid: foods\n").problems
+    assert str(problem) == "Gateway: no gateway is in force: nothing is served (add a Gateway, or mend it) [GC215]"
+    assert (problem.kind, problem.id, problem.severity) == ("Gateway", "", "warning")
+    assert catalog("kind: Organisation\nid: foods\n", BASE.split("---")[0]).problems == ()
+    assert catalog().problems == ()
+
+
+def test_a_broken_gateway_alone_leaves_nothing_unserved() -> None:
+    broken = "kind: Gateway\nid: edge\nlisteners: []\n"
+    assert "GC215" not in {problem.code for problem in catalog(broken).problems}
+    assert "GC215" in {problem.code for problem in catalog(broken, "kind: Organisation\nid: foods\n").problems}
+
+
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
 def test_deep_nesting_is_refused_and_does_not_exhaust_the_stack(opening: str) -> None:
     reading = read("kind: Tenant\nid: a\nx:\n  " + opening * 20_000 + "\n", "b.yaml")
@@ -392,6 +406,15 @@ def test_text_that_is_not_utf_8_is_refused(text: str | bytes) -> None:
     assert places(read(text, "b.yaml").problems) == [("GC009", "", 0)]
 
 
-@pytest.mark.parametrize("text", [b"kind: \x00", "kind: a\x07b", "\ufeffkind: Tenant\nid: '\x1b'"])
-def test_control_characters_are_no_yaml(text: str | bytes) -> None:
-    assert [problem.code for problem in read(text, "b.yaml").problems] == ["GC001"]
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (b"kind: \x00", 1),
+        ("kind: a\x07b", 1),
+        ("\ufeffkind: Tenant\nid: '\x1b'", 2),
+        ("kind: Tenant\r\nid: a\r\nhosts: [\x07]\r\n", 3),
+        ("# " + "\u00e9" * 30_000 + "\nid: a\x07\n\n\n", 2),
+    ],
+)
+def test_control_characters_are_no_yaml_and_their_line_is_told(text: str | bytes, line: int) -> None:
+    assert places(read(text, "b.yaml").problems) == [("GC001", "", line)]

@@ -8,7 +8,7 @@ from tenants.errors import Refused
 from xds.interest import MAX_NAMES
 from xds.order import PATIENCE
 from xds.snapshot import Resource, Snapshot
-from xds.stream import Stream
+from xds.stream import STORM, Stream
 
 START = talk.snapshot(
     CDS=[one("CDS", "a", companion="ea"), one("CDS", "b", companion="eb")],
@@ -517,6 +517,93 @@ def test_a_table_that_went_without_a_refused_cluster_still_changes(either: Talk)
     either.publish(now)
     either.ack("RDS")
     assert either.publish(talk.snapshot(now, RDS=[table("2", "a", "b")])) == ["RDS: r1"]
+
+
+def test_a_star_taken_up_and_dropped_forgets_no_change() -> None:
+    speaker = talking(is_delta=True)
+    first(speaker, "LDS", "l")
+    speaker.ack("LDS")
+    speaker.machine.receive(delta("LDS", "*"), 0.0)
+    speaker.machine.publish(talk.snapshot(START, LDS="l=2"))
+    speaker.machine.receive(delta("LDS", less="*"), 0.0)
+    assert speaker.answers() == ["LDS: l"]
+
+
+def test_an_ack_says_nothing_of_names_asked_for_since_the_answer_was_sent() -> None:
+    speaker = Talk(Stream(talk.snapshot(LDS="a b=bad d"), delta=False))
+    first(speaker, "LDS", "a")
+    speaker.ask(sotw("LDS", "a b", nonce="stale"))
+    assert speaker.ack("LDS") == ["LDS: a b"]
+    assert speaker.nack("LDS") == []
+    assert speaker.ask(sotw("LDS", "a b d", nonce=speaker.nonces["LDS"])) == ["LDS: a d"]
+
+
+def test_what_was_refused_under_a_wildcard_pins_nothing_once_it_is_given_up() -> None:
+    speaker = talking(is_delta=False)
+    for kind, names in (("CDS", ""), ("RDS", "*")):
+        first(speaker, kind, names)
+        speaker.ack(kind)
+    newer = talk.snapshot(START, CDS=[one("CDS", "b", companion="eb")], RDS=[one("RDS", "r1=bad", uses=["b"])])
+    speaker.publish(newer)
+    speaker.nack("RDS")
+    assert speaker.ask(sotw("RDS", "other", nonce=speaker.nonces["RDS"])) == ["CDS: b -a"]
+
+
+def test_endpoints_that_left_while_their_cluster_was_on_its_way_are_removed_after_it() -> None:
+    speaker = talking(is_delta=True)
+    first(speaker, "CDS")
+    first(speaker, "EDS", "ea eb")
+    left = talk.snapshot(START, CDS=[one("CDS", "b", companion="eb")], EDS="eb")
+    speaker.publish(left)
+    speaker.ack("EDS")
+    speaker.ack("CDS")
+    speaker.wait(PATIENCE + 1)
+    speaker.ack("CDS")
+    assert speaker.machine.interests["EDS"].sent is not None
+    assert speaker.machine.interests["EDS"].sent.removed == ("ea",)
+
+
+def test_parts_of_a_rejected_state_leave_out_again_what_it_left_out() -> None:
+    speaker = talking(is_delta=False)
+    first(speaker, "LDS")
+    speaker.ack("LDS")
+    speaker.publish(talk.snapshot(START, LDS="m n=bad"))
+    assert speaker.nack("LDS") == ["LDS: m -l"]
+
+
+def test_a_proxy_that_does_not_answer_gives_no_cause_to_look_again_and_again() -> None:
+    speaker = talking(is_delta=True)
+    rows = [one("RDS", "r1", uses=["a"]), one("RDS", "r2", uses=["a"])]
+    start = talk.snapshot(START, RDS=rows)
+    speaker.machine.publish(start)
+    for kind, names in (("CDS", ""), ("RDS", "r1 r2")):
+        first(speaker, kind, names)
+        speaker.ack(kind)
+    more = [one("CDS", name, companion=f"e{name}") for name in "abc"]
+    rows = [one("RDS", "r1=2", uses=["a"]), one("RDS", "r2=2", uses=["c"])]
+    assert speaker.publish(talk.snapshot(start, CDS=more, RDS=rows)) == ["CDS: c", "RDS: r1"]
+    assert speaker.machine.deadline() is None, "r2 waits for the ACK of r1 now, not for a clock"
+
+
+def test_a_proxy_that_refuses_everything_is_not_asked_about_every_part() -> None:
+    names = [f"r{n:04}" for n in range(2000)]
+    speaker = Talk(Stream(talk.snapshot(RDS=" ".join(names)), delta=True))
+    first(speaker, "RDS", "*")
+    rejections = 0
+    while speaker.machine.interests["RDS"].sent:
+        speaker.nack("RDS")
+        rejections += 1
+    assert rejections == STORM + 1
+    assert speaker.publish(talk.snapshot(speaker.machine.snapshot, RDS=" ".join(f"{n}=2" for n in names))) != []
+
+
+def test_endpoints_follow_a_cluster_that_an_earlier_stream_sent_without_them_f10() -> None:
+    speaker = talking(is_delta=True)
+    first(speaker, "CDS")
+    again = Talk(Stream(START, delta=True, doubts=speaker.machine.doubts()))
+    clusters, endpoints = ({name: row.version for name, row in START.resources[k].items()} for k in ("CDS", "EDS"))
+    assert again.ask(delta("CDS", known=clusters)) == []
+    assert again.ask(delta("EDS", "ea eb", known=endpoints)) == ["EDS: ea eb"]
 
 
 # -- what it costs ------------------------------------------------------------------------------------------------
