@@ -8,7 +8,7 @@ import argparse
 import gc
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -101,13 +101,18 @@ def view_all(catalog: Catalog) -> None:
         view(catalog, gateway, tenant)
 
 
+def figures(counts: Sequence[int] = (1_000, 10_000)) -> list[dict[str, Any]]:
+    """A row for each count, in one file and in a file each."""
+    return [measure(count, files) for count in counts for files in (1, count)]
+
+
 def main() -> None:
     """Print the table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--tenants", type=int, nargs="+", default=[1000, 10000])
     options = parser.parse_args()
-    rows = [measure(count, files) for count in options.tenants for files in (1, count)]
+    rows = figures(options.tenants)
     if options.json:
         print(json.dumps({"load": rows}))
         return

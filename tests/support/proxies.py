@@ -120,9 +120,9 @@ class Proxy:
                 self.out.append(Ask(kind, Adjust((*star, *sorted(sub.names)), (), known)))
             else:
                 self.out.append(Ask(kind, self._all(sub)))
-        # A cluster that came without its endpoints may be warming: these may come again, whatever was said of them
-        (F10). self.kinds["EDS"].expects.update({one.companion for one in self.kinds["CDS"].holds.values() if
-        one.companion})
+        # A cluster that came without its endpoints may be warming: these may come again (F10).
+        held = self.kinds["CDS"].holds.values()
+        self.kinds["EDS"].expects.update({one.companion for one in held if one.companion})
 
     # -- being answered -----------------------------------------------------------------------------------------
 
