@@ -10,6 +10,7 @@ import resource as rusage
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -77,7 +78,9 @@ class Counted:
         print(f"update acks {self.acks() - before} {text}", flush=True)
 
     def totals(self) -> None:
-        peak = rusage.getrusage(rusage.RUSAGE_SELF).ru_maxrss // 1024
+        # Not ru_maxrss: a child process inherits its parent's.
+        status = Path("/proc/self/status").read_text()
+        peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
         print(f"stat acks {self.acks()} cpu_ms {cpu() * 1e3:.0f} maxrss_mb {peak}", flush=True)
 
 

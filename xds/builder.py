@@ -7,7 +7,6 @@ snapshots to `xds.hub`.
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
-from weakref import WeakValueDictionary
 
 from google.protobuf.message import Message
 
@@ -79,7 +78,6 @@ class Builder:
         self.encoded = 0
         self._encode = encode
         self._fleets: dict[str, _Fleet] = {}
-        self._known: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
 
     def update(self, catalog: Catalog, touched: Touched) -> Snapshots:
         """Bring every gateway up to `catalog`; returns all newest snapshots (unchanged ones are the same objects)."""
@@ -199,7 +197,7 @@ class Builder:
         made, place = None, (fleet.snapshot.gateway, key)
         try:
             built, problems = build()
-            made = tuple(self._resource(one) for one in built)
+            made = tuple(self._resource(fleet, one) for one in built)
         except Exception as error:
             problems = (_defect(key, fleet.snapshot.gateway, error),)
         self.problems.pop(place, None)
@@ -207,14 +205,22 @@ class Builder:
             self.problems[place] = problems
         return made
 
-    def _resource(self, one: Built) -> Resource:
+    def _elsewhere(self, fleet: _Fleet, made: Resource) -> Resource | None:
+        """The same resource as another gateway has it."""
+        for other in self._fleets.values():
+            found = other.snapshot.get(made.kind, made.name) if other is not fleet else None
+            if found is not None and found.version == made.version:
+                return found
+        return None
+
+    def _resource(self, fleet: _Fleet, one: Built) -> Resource:
         """Encode, or find the very same resource of another gateway."""
         self.encoded += 1
         uses = one.uses | {one.companion} if one.companion else one.uses
         made = resource(
             one.kind, one.name, self._encode(one.message), uses=uses, companion=one.companion, owner=one.owner
         )
-        return self._known.setdefault((made.kind, made.name, made.version), made)
+        return self._elsewhere(fleet, made) or made
 
 
 def _put(made: Iterable[Resource], turn: _Turn) -> None:
