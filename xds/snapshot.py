@@ -56,7 +56,7 @@ def resource(
     """Make a resource of an encoded message; the version is the sha256 of its bytes (R43), shortened to 128 bits."""
     digest = hashlib.sha256(body).digest()
     version = digest[: VERSION_BITS // 8].hex()
-    wrapped = _field(1, KINDS[kind].type_url.encode()) + _field(2, body)
+    wrapped = _TYPES[kind] + _field(2, body)
     head = _field(1, version.encode()) + _field(3, name.encode())
     named = hashlib.sha256(name.encode() + b"\0" + digest).digest()
     block = head + _field(2, wrapped)
@@ -67,7 +67,10 @@ def resource(
 
 def _field(number: int, content: bytes) -> bytes:
     """A length-delimited field; written by hand since `resource` must stand last, and twice as fast."""
-    return bytes([number << 3 | 2]) + varint(len(content)) + content
+    size = len(content)
+    return (
+        bytes((number << 3 | 2, size)) + content if size < 128 else bytes((number << 3 | 2,)) + varint(size) + content
+    )
 
 
 def held_elsewhere(kind: str, name: str, version: str) -> Resource:
@@ -83,6 +86,10 @@ def varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+_TYPES = {kind.name: _field(1, kind.type_url.encode()) for kind in KINDS.values()}
+"""The `type_url` field of an Any, by kind."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
