@@ -31,9 +31,10 @@ def resources(catalog: Catalog, gateway: Gateway, tenant: Tenant) -> tuple[Built
     """Everything one tenant comes to on one gateway: its own resources, and the clusters and endpoints they use."""
     if not serves(gateway, tenant):
         return ()
-    own, specs = translate.tenant(view(catalog, gateway, tenant))
-    shared: list[Built] = []
-    for spec in sorted(specs, key=lambda spec: spec.name):
+    own, needs = translate.tenant(view(catalog, gateway, tenant))
+    shards = sorted({one.shard for one in needs.providers})
+    shared = [translate.shard(name, (one for one in needs.providers if one.shard == name), {}) for name in shards]
+    for spec in sorted(needs.clusters, key=lambda spec: spec.name):
         service = catalog.services[spec.service]
         shared += [*translate.cluster(service, spec), *translate.endpoints(service)]
     unique = {(one.kind, one.name): one for one in (*own, *shared)}

@@ -2,21 +2,24 @@
 it directly.
 
     source -> catalog -> builder -> hub
+                key sets -^
 
-It owns the catalog and nothing else; each stop is a plain call with a value.
+It owns the catalog and what was supplied beside it, nothing else; each stop is a plain call with a value.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
 from tenants.catalog import Catalog, Changes, Step, Touched
 from tenants.documents import Key
 from tenants.errors import Problem
+from tenants.keysets.source import Source
 from tenants.reading import Given
+from tenants.supplies import Supplies
 from xds.builder import Builder
 from xds.hub import Hub
 
@@ -36,12 +39,22 @@ class Applied:
 
 
 class Plane:
-    """Applies changes one set at a time; a set that is being translated never blocks the streams for long."""
+    """Applies changes one set at a time; a set that is being translated never blocks the streams for long.
 
-    def __init__(self, hub: Hub, clock: Callable[[], float] = time.perf_counter) -> None:
+    `want` is told, after each turn, which key sets are needed.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        clock: Callable[[], float] = time.perf_counter,
+        want: Callable[[frozenset[Source]], None] = lambda sources: None,
+    ) -> None:
         self.hub = hub
         self.catalog = Catalog.empty()
+        self.supplies = Supplies()
         self.builder = Builder()
+        self.want = want
         self._clock = clock
         self._turn = asyncio.Lock()
         self._places: dict[Problem, tuple[Given | None, Problem]] = {}
@@ -54,16 +67,7 @@ class Plane:
             step = await self._checked(changes)
             self.catalog = step.catalog
             self._owed = _both(self._owed, step.touched)
-            steps = self.builder.steps(step.catalog, self._owed)
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as done:
-                    snapshots = done.value
-                    break
-                await asyncio.sleep(0)
-            self._owed = Touched()
-            await self.hub.publish(snapshots)
+            await self._translate()
             seconds = self._clock() - began
         touched = step.touched
         log.info(
@@ -71,6 +75,39 @@ class Plane:
             problems=len(step.catalog.problems), seconds=round(seconds, 4),
         )  # fmt: skip
         return Applied(step.catalog.revision, len(touched.tenants), len(touched.services), seconds)
+
+    async def keyed(self, keys: Mapping[Source, str | None]) -> None:
+        """These key sets came, changed, or may not be used any more (None)."""
+        async with self._turn:
+            known = self.supplies.keys.mutate()
+            for source, text in keys.items():
+                if text is not None:
+                    known[source] = text
+                elif source in known:
+                    del known[source]
+            self.supplies = replace(self.supplies, keys=known.finish())
+            await self._translate()
+        log.info("key sets", changed=len(keys), usable=len(self.supplies.keys))
+
+    async def sweep(self) -> None:
+        """Let go of what is kept for proxies that may not have newer settings yet. Call it a minute after its use."""
+        if self.builder.lingering:
+            async with self._turn:
+                await self._translate(sweep=True)
+
+    async def _translate(self, *, sweep: bool = False) -> None:
+        """What is owed, in slices; then to the streams."""
+        steps = self.builder.steps(self.catalog, self._owed, self.supplies, sweep=sweep)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                snapshots = done.value
+                break
+            await asyncio.sleep(0)
+        self._owed = Touched()
+        await self.hub.publish(snapshots)
+        self.want(self.builder.sources)
 
     async def _checked(self, changes: Changes) -> Step:
         """Many documents are checked beside the event loop: the catalog is a value, so nobody sees it half done."""

@@ -59,7 +59,13 @@ def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
 
 def shape(gateway: Gateway | None) -> object:
     """The part of a gateway its tenants' settings depend on."""
-    return gateway and (gateway.tenant, gateway.tenants, gateway.organisations, gateway.policies)
+    return gateway and (
+        gateway.tenant,
+        gateway.tenants,
+        gateway.organisations,
+        gateway.policies,
+        gateway.allow_local_endpoints,
+    )
 
 
 @dataclass(slots=True)

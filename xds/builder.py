@@ -7,6 +7,7 @@ snapshots to `xds.hub`.
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from google.protobuf.message import Message
 
@@ -14,9 +15,12 @@ from tenants.catalog import Catalog, Touched
 from tenants.documents import Gateway, Key
 from tenants.effective import serves, view
 from tenants.errors import Problem
+from tenants.keysets.source import Source
+from tenants.supplies import Supplies
 from xds import messages, translate
+from xds.shards import Shards
 from xds.snapshot import Resource, Snapshot, resource
-from xds.translate import Built, ClusterSpec
+from xds.translate import Built, ClusterSpec, Needs
 
 Changes = dict[str, dict[str, Resource | None]]
 Snapshots = dict[str, Snapshot]
@@ -29,7 +33,7 @@ class _Made:
     """What one tenant came to on one gateway."""
 
     names: frozenset[tuple[str, str]] = frozenset()
-    specs: frozenset[ClusterSpec] = frozenset()
+    needs: Needs = Needs()  # noqa: RUF009 - it is immutable
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ class _Fleet:
     tenants: dict[str, _Made] = field(default_factory=dict)
     users: dict[ClusterSpec, int] = field(default_factory=dict)
     specs: dict[str, set[ClusterSpec]] = field(default_factory=dict)
+    shards: Shards = field(default_factory=Shards)
     turn: _Turn = field(default_factory=_Turn)
 
     def owner(self, kind: str, name: str) -> str:
@@ -78,27 +83,57 @@ class Builder:
         self.encoded = 0
         self._encode = encode
         self._fleets: dict[str, _Fleet] = {}
+        self._supplies = Supplies()
 
-    def update(self, catalog: Catalog, touched: Touched) -> Snapshots:
+    def update(
+        self, catalog: Catalog, touched: Touched, supplies: Supplies | None = None, *, sweep: bool = False
+    ) -> Snapshots:
         """Bring every gateway up to `catalog`; returns all newest snapshots (unchanged ones are the same objects)."""
-        steps = self.steps(catalog, touched)
+        steps = self.steps(catalog, touched, supplies, sweep=sweep)
         while True:
             try:
                 next(steps)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
 
-    def steps(self, catalog: Catalog, touched: Touched) -> Generator[None, None, Snapshots]:
-        """`update` in slices: yields now and then, so that a caller with an event loop can serve others in between."""
+    def steps(
+        self, catalog: Catalog, touched: Touched, supplies: Supplies | None = None, *, sweep: bool = False
+    ) -> Generator[None, None, Snapshots]:
+        """`update` in slices: yields now and then, so that a caller with an event loop can serve others in between.
+
+        `supplies`: newer ones, if there are. `sweep`: let go of what is kept beyond its last use (see `Shards`).
+        """
+        self._supply(supplies)
         for name in self._fleets.keys() - set(catalog.gateways):
             del self._fleets[name]
             self.problems = {place: found for place, found in self.problems.items() if place[0] != name}
         for name in sorted(catalog.gateways):
-            yield from self._gateway(catalog, catalog.gateways[name], touched)
+            yield from self._gateway(catalog, catalog.gateways[name], touched, sweep=sweep)
         self.snapshots = {name: fleet.snapshot for name, fleet in self._fleets.items()}
         return self.snapshots
 
-    def _gateway(self, catalog: Catalog, gateway: Gateway, touched: Touched) -> Generator[None, None, None]:
+    @property
+    def sources(self) -> frozenset[Source]:
+        """Where the keys come from that anybody's tokens are checked with."""
+        return frozenset().union(*(fleet.shards.sources for fleet in self._fleets.values()))
+
+    @property
+    def lingering(self) -> bool:
+        """A sweep would find something."""
+        return any(fleet.shards.unused for fleet in self._fleets.values())
+
+    def _supply(self, supplies: Supplies | None) -> None:
+        """Note whose content changes with what was supplied."""
+        before, after = self._supplies.keys, (supplies or self._supplies).keys
+        if after is not before:
+            changed = {source for source in {*before, *after} if before.get(source) != after.get(source)}
+            for fleet in self._fleets.values():
+                fleet.shards.supplied(changed)
+        self._supplies = supplies or self._supplies
+
+    def _gateway(
+        self, catalog: Catalog, gateway: Gateway, touched: Touched, *, sweep: bool
+    ) -> Generator[None, None, None]:
         fleet = self._fleets.get(gateway.id)
         tenants: Iterable[str] = touched.tenants
         if fleet is None:
@@ -111,6 +146,9 @@ class Builder:
             if count % SLICE == 0:
                 yield
         self._clusters(catalog, fleet, touched.services)
+        if sweep:
+            fleet.shards.sweep()
+        self._shards(fleet)
         fleet.snapshot = fleet.snapshot.next(fleet.turn.changes)
         fleet.turn = _Turn()
 
@@ -127,36 +165,47 @@ class Builder:
     def _tenant(self, catalog: Catalog, fleet: _Fleet, gateway: Gateway, name: str) -> None:
         """Translate one tenant anew. A tenant that cannot be translated keeps what it had."""
         tenant = catalog.tenants.get(name)
-        specs: frozenset[ClusterSpec] = frozenset()
+        needs = Needs()
 
         def build() -> tuple[Iterable[Built], tuple[Problem, ...]]:
-            nonlocal specs
+            nonlocal needs
             if tenant is None or not serves(gateway, tenant):
                 return (), ()
             seen = view(catalog, gateway, tenant)
-            built, specs = translate.tenant(seen)
+            built, needs = translate.tenant(seen)
             return built, translate.unsupported(seen)
 
         made = self._made(fleet, Key("Tenant", name), build)
         if made is not None:
-            self._replace(fleet, name, made, specs)
+            self._replace(fleet, name, made, needs)
 
-    def _replace(self, fleet: _Fleet, name: str, made: tuple[Resource, ...], specs: frozenset[ClusterSpec]) -> None:
+    def _replace(self, fleet: _Fleet, name: str, made: tuple[Resource, ...], needs: Needs) -> None:
         old, turn = fleet.tenants.pop(name, _Made()), fleet.turn
-        new = _Made(frozenset((one.kind, one.name) for one in made), specs)
+        new = _Made(frozenset((one.kind, one.name) for one in made), needs)
         for kind, gone in old.names - new.names:
             if fleet.owner(kind, gone) == name:  # a host may have moved to another tenant, in this very turn
                 turn.put(kind, gone, None)
         _put(made, turn)
-        turn.moved.update(new.specs ^ old.specs)
-        for spec in new.specs - old.specs:
+        specs, were = needs.clusters, old.needs.clusters
+        turn.moved.update(specs ^ were)
+        fleet.shards.use(name, needs.providers, old.needs.providers)
+        for spec in specs - were:
             fleet.users[spec] = fleet.users.get(spec, 0) + 1
-        for spec in old.specs - new.specs:
+        for spec in were - specs:
             fleet.users[spec] -= 1
             if not fleet.users[spec]:
                 del fleet.users[spec]
         if made:
             fleet.tenants[name] = new
+
+    def _shards(self, fleet: _Fleet) -> None:
+        """The filter configurations whose providers or keys changed."""
+        for name in sorted(fleet.shards.dirty):
+            build = partial(translate.shard, name, fleet.shards.of(name), self._supplies.keys)
+            made = self._made(fleet, Key("Filter", name), lambda build=build: ((build(),), ()))  # type: ignore[misc]
+            if made is not None:
+                _put(made, fleet.turn)
+        fleet.shards.dirty.clear()
 
     def _clusters(self, catalog: Catalog, fleet: _Fleet, services: frozenset[str]) -> None:
         """Clusters that came into use, went out of use, or whose service changed; endpoints follow their services."""

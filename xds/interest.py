@@ -228,6 +228,17 @@ class Interest:
         """The client holds `name`, and no removal of it is on the way."""
         return self.held(name) is not None and not (self.sent is not None and name in self.sent.removed)
 
+    def holder(self, used: str) -> str:
+        """The resource that holds what another one uses by this name."""
+        return used.partition("/")[0] if self.kind.parts else used
+
+    def offers(self, used: str) -> bool:
+        """The client holds what another resource uses by this name."""
+        if not self.kind.parts:
+            return self.keeps(used)
+        held = self.held(self.holder(used))
+        return held is not None and held.uses is not None and used in held.uses
+
     def waits(self, name: str) -> bool:
         """`name` is still to be sent, and no answer on its way is in the way."""
         return self.sent is None and name in self.wanted

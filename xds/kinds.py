@@ -17,6 +17,8 @@ class Kind:
     `legacy_wildcard`: a first request without names subscribes to everything (R26, R27).
     `needs`: kinds whose resources (named in `Resource.uses`) a client must hold before it may use ours.
     `users`: kinds whose resources may still use ours: a removal waits until this client has let go of them.
+    `parts`: a resource of ours holds several things that others use one by one, by the name `<resource>/<part>`; its
+    own `uses` lists them.
     `service`, `sotw`, `delta`: the gRPC service of its own and that service's two streaming methods.
     """
 
@@ -29,6 +31,7 @@ class Kind:
     legacy_wildcard: bool = False
     needs: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    parts: bool = False
 
     @property
     def type_url(self) -> str:
@@ -40,13 +43,18 @@ _ROWS = (
          "StreamClusters", "DeltaClusters", complete=True, legacy_wildcard=True, users=("RDS",)),
     Kind("EDS", "envoy.config.endpoint.v3.ClusterLoadAssignment", "envoy.service.endpoint.v3.EndpointDiscoveryService",
          "StreamEndpoints", "DeltaEndpoints", users=("CDS",)),
+    Kind("SDS", "envoy.extensions.transport_sockets.tls.v3.Secret", "envoy.service.secret.v3.SecretDiscoveryService",
+         "StreamSecrets", "DeltaSecrets"),
+    Kind("ECDS", "envoy.config.core.v3.TypedExtensionConfig",
+         "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+         "StreamExtensionConfigs", "DeltaExtensionConfigs", users=("RDS",), parts=True),
     Kind("LDS", "envoy.config.listener.v3.Listener", "envoy.service.listener.v3.ListenerDiscoveryService",
          "StreamListeners", "DeltaListeners", complete=True, legacy_wildcard=True),
     Kind("SRDS", "envoy.config.route.v3.ScopedRouteConfiguration",
     "envoy.service.route.v3.ScopedRoutesDiscoveryService",
          "StreamScopedRoutes", "DeltaScopedRoutes", complete=True, legacy_wildcard=True),
     Kind("RDS", "envoy.config.route.v3.RouteConfiguration", "envoy.service.route.v3.RouteDiscoveryService",
-         "StreamRoutes", "DeltaRoutes", needs=("CDS",), users=("SRDS",)),
+         "StreamRoutes", "DeltaRoutes", needs=("CDS", "ECDS"), users=("SRDS",)),
 )  # fmt: skip
 
 KINDS: Mapping[str, Kind] = {row.name: row for row in _ROWS}

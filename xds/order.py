@@ -58,6 +58,8 @@ class Order:
     def may_go(self, kind: Kind, name: str, want: Resource | None, snapshot: Snapshot, now: float) -> bool:
         """Whether `name` may be sent (`want`) or removed (None) now."""
         waits, refused = self._in_use(kind, name) if want is None else self._missing(kind, want, snapshot)
+        if kind.parts and want is not None:
+            waits = self._takes_away(kind, name, want)
         if refused or not waits:
             self._since.pop((kind.name, name), None)
             return not refused
@@ -70,6 +72,8 @@ class Order:
 
     def all_there(self, kind: Kind, snapshot: Snapshot) -> bool:
         """Nothing that resources of `kind` could need is missing: no need to look at each."""
+        if kind.parts:
+            return False
         needed = (self._interests.get(name) for name in kind.needs)
         return all(one is None or not one.started or one.settled(snapshot) for one in needed)
 
@@ -85,10 +89,18 @@ class Order:
         waits = refused = False
         for other in (self._interests[name] for name in kind.needs if name in self._interests):
             for used in want.uses or ():
-                if other.covers(used) and not other.keeps(used) and snapshot.get(other.kind.name, used):
-                    waits = waits or used not in other.parked
-                    refused = refused or (used in other.parked and _loses(have, used))
+                name = other.holder(used)
+                if other.covers(name) and not other.offers(used) and _there(snapshot, other.kind, name, used):
+                    waits = waits or name not in other.parked
+                    refused = refused or (name in other.parked and _loses(have, used))
         return waits, refused
+
+    def _takes_away(self, kind: Kind, name: str, want: Resource) -> bool:
+        """Whether newer content lacks a part that this client may still be using (F46)."""
+        have = self._interests[kind.name].held(name)
+        if have is None or have.uses is None or want.uses is None:
+            return False
+        return any(self._in_use(kind, part)[0] for part in have.uses - want.uses)
 
     def _in_use(self, kind: Kind, name: str) -> tuple[bool, bool]:
         """(a user of `name` may still hold it, one will hold it for as long as it refuses our newer content)."""
@@ -107,6 +119,11 @@ class Order:
                 unknown=None in uses,
             )
         return self._users[kind]
+
+
+def _there(snapshot: Snapshot, kind: Kind, name: str, used: str) -> bool:
+    found = snapshot.get(kind.name, name)
+    return found is not None and (not kind.parts or used in (found.uses or ()))
 
 
 def _loses(have: Resource | None, used: str) -> bool:

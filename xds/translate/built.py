@@ -16,8 +16,9 @@ from tenants.policies import CircuitBreaker, Outlier
 class Built:
     """One resource. `kind` is a row of `xds.kinds`, `owner` the tenant it belongs to alone ("": shared).
 
-    `uses`: for RDS the clusters its routes send to, for SRDS the route configuration it names. `companion`: for a
-    cluster whose endpoints come by EDS, the name of that EDS resource.
+    `uses`: for RDS the clusters its routes send to and the token providers they demand, for SRDS the route
+    configuration it names, for ECDS the parts it has (`xds.kinds`). `companion`: for a cluster whose endpoints come by
+    EDS, the name of that EDS resource.
     """
 
     kind: str

@@ -12,6 +12,7 @@ from tenants.policies import CircuitBreaker, Outlier, over
 from tenants.values import Address as ServiceAddress
 from xds import messages
 from xds.translate.built import Built, ClusterSpec
+from xds.translate.sources import ADS
 from xds.translate.support import needs_later
 
 _CORE = "envoy.config.core.v3."
@@ -32,8 +33,6 @@ LbEndpoint = messages.message(_ENDPOINT + "LbEndpoint")
 Endpoint = messages.message(_ENDPOINT + "Endpoint")
 Address = messages.message(_CORE + "Address")
 SocketAddress = messages.message(_CORE + "SocketAddress")
-ConfigSource = messages.message(_CORE + "ConfigSource")
-AggregatedConfigSource = messages.message(_CORE + "AggregatedConfigSource")
 EnvoyHealthCheck = messages.message(_CORE + "HealthCheck")
 HttpHealthCheck = messages.message(_CORE + "HealthCheck.HttpHealthCheck")
 TcpHealthCheck = messages.message(_CORE + "HealthCheck.TcpHealthCheck")
@@ -44,9 +43,6 @@ ExplicitHttpConfig = messages.message(_OPTIONS + ".ExplicitHttpConfig")
 Percent = messages.message("envoy.type.v3.Percent")
 BoolValue = messages.message("google.protobuf.BoolValue")
 UInt32Value = messages.message("google.protobuf.UInt32Value")
-
-ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version="V3")
-"""Where everything comes from that a resource of ours names."""
 
 DNS_REFRESH = timedelta(seconds=5)
 """How often a name is resolved anew whose answer has no lifetime of its own; every address is an endpoint."""

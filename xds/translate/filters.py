@@ -12,13 +12,15 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from tenants.effective import TenantView
 from tenants.policies import Access, BodyLimit, Cors, RateLimit
 from tenants.values import IpNetwork
 from xds import messages
-from xds.translate import actions, edits
+from xds.translate import actions, edits, jwt
 from xds.translate.edits import Edits
 from xds.translate.matches import text_matcher
 from xds.translate.rate_limits import rate_limit, unlimited
+from xds.translate.sources import ADS
 
 _HTTP = "envoy.extensions.filters.http."
 HttpFilter = messages.message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
@@ -34,6 +36,7 @@ RbacPolicy = messages.message("envoy.config.rbac.v3.Policy")
 Permission = messages.message("envoy.config.rbac.v3.Permission")
 Principal = messages.message("envoy.config.rbac.v3.Principal")
 Principals = messages.message("envoy.config.rbac.v3.Principal.Set")
+ExtensionConfigSource = messages.message("envoy.config.core.v3.ExtensionConfigSource")
 CidrRange = messages.message("envoy.config.core.v3.CidrRange")
 FractionalPercent = messages.message("envoy.type.v3.FractionalPercent")
 RuntimeFractionalPercent = messages.message("envoy.config.core.v3.RuntimeFractionalPercent")
@@ -57,6 +60,9 @@ class Row:
     """How one policy becomes Envoy's.
 
     `filter` and `config`: the per-route configuration of that HTTP filter; `off`: the one that lets everything pass.
+    `demand`: the value as one tenant has it, where that is more than the policy says. `configs`: in place of a filter,
+    the configurations of several filters by name, from the route's value and the one of the tenant's whole table, which
+    it stands against (either may be None).
     `edits`: headers to change on a route. `action`: fields of the route's action. `elsewhere`: the module that handles
     it otherwise. `later`: nothing enforces it yet, and where it will come from. `unsupported` says what of a value
     cannot be had yet ("": all can).
@@ -66,6 +72,8 @@ class Row:
     filter: str = ""
     config: Callable[[Any], Message] | None = None
     off: Callable[[], Message] | None = None
+    demand: Callable[[Any, TenantView], Any] | None = None
+    configs: Callable[[Any, Any], Mapping[str, Message]] | None = None
     edits: Callable[[Any], Edits] | None = None
     action: Callable[[Any], Mapping[str, Any]] | None = None
     elsewhere: str = ""
@@ -138,20 +146,30 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             Row("maintenance", elsewhere="answers"),
             Row("circuit_breaker", elsewhere="clusters"),
             Row("outlier", elsewhere="clusters"),
-            Row("jwt", later=_LATER),
+            Row("jwt", demand=jwt.guard, configs=jwt.configs),
             Row("authz", later=_LATER),
         )
     }
 )
 
-BY_FILTER = tuple(row for row in ROWS.values() if row.filter)
+BY_FILTER = tuple(row for row in ROWS.values() if row.filter or row.configs)
+GUARDS = frozenset({RBAC, jwt.TENANT_RBAC, *jwt.SHARD_NAMES})
+"""The filters that keep somebody out: what a route answers itself is behind them too."""
+
 BY_EDITS = tuple(row for row in ROWS.values() if row.edits)
 BY_ACTION = tuple(row for row in ROWS.values() if row.action)
 
-# In the order requests pass them. jwt_authn and ext_authz (issue 3) belong between RBAC and the rate limit.
+
+def _by_ecds(type_url: str) -> Callable[[], Message]:
+    return lambda: ExtensionConfigSource(config_source=ADS, type_urls=[type_url])
+
+
+# In the order requests pass them: name, configuration or where it comes from, whether it is off until a table says so.
 FILTERS: tuple[tuple[str, Callable[[], Message], bool], ...] = (
     (CORS, CorsFilter, False),
     (RBAC, RbacFilter, True),
+    *((name, _by_ecds(jwt.TYPE_URL), True) for name in jwt.SHARD_NAMES),
+    (jwt.TENANT_RBAC, RbacFilter, True),
     (LOCAL_RATE_LIMIT, unlimited, True),
     (BUFFER, lambda: Buffer(max_request_bytes=UInt32Value(value=1)), True),
     (ROUTER, Router, False),
@@ -164,15 +182,28 @@ def chain(late: bool = False) -> list[Message]:
     Envoy looks for that once, before the first filter. Where a filter finds the table (`late`), all of them are on and
     let everything pass, but for the buffer: what has no table may have no body, and tables say otherwise (`open_late`).
     """
-    return [
-        HttpFilter(name=name, typed_config=messages.pack(make()), disabled=off and not late)
-        for name, make, off in FILTERS
-    ]
+    return [_filter(name, make(), disabled=off and not late) for name, make, off in FILTERS]
+
+
+def _filter(name: str, config: Message, *, disabled: bool) -> Message:
+    if isinstance(config, ExtensionConfigSource):  # type: ignore[arg-type]
+        return HttpFilter(name=name, config_discovery=config, disabled=disabled)
+    return HttpFilter(name=name, typed_config=messages.pack(config), disabled=disabled)
 
 
 def open_late() -> dict[str, Message]:
     """What the table of every tenant says where it is found late, unless the tenant says more."""
     return {BUFFER: config_of("body_limit", None)}
+
+
+@lru_cache(maxsize=16384)
+def configs_of(policy: str, value: Any, theirs: Any = None) -> Mapping[str, Message]:
+    """The packed per-route configurations, by filter, of a policy that a table has, or a route against its table.
+
+    None switches off what `theirs` switched on.
+    """
+    row = ROWS[policy]
+    return row.configs(value, theirs) if row.configs else {row.filter: config_of(policy, value)}
 
 
 @lru_cache(maxsize=16384)

@@ -13,10 +13,10 @@ from tenants.documents import Listener as ListenerDocument
 from xds import messages
 from xds.translate.actions import STREAM_IDLE
 from xds.translate.built import Built
-from xds.translate.clusters import ADS
 from xds.translate.filters import chain
 from xds.translate.replies import local_replies
 from xds.translate.selectors import Selection, selection
+from xds.translate.sources import ADS
 
 _CORE = "envoy.config.core.v3."
 _LISTENER = "envoy.config.listener.v3."

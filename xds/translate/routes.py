@@ -5,6 +5,7 @@ Routes that come to the same for many tenants are built once (`_entries`).
 """
 
 from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
 from operator import attrgetter
@@ -18,13 +19,14 @@ from tenants.policies import Policies
 from xds import messages
 from xds.translate import answers
 from xds.translate.actions import Targets, rewrite, to
-from xds.translate.built import Built, ClusterSpec
+from xds.translate.built import Built
 from xds.translate.edits import Edits
-from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, RBAC, ROWS, action_of, config_of, open_late
+from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, GUARDS, ROWS, action_of, configs_of, open_late
+from xds.translate.jwt import Guard, Provider
 from xds.translate.matches import everything, preflights, taken
 from xds.translate.selectors import HOST_HEADER, selection
 from xds.translate.support import unenforced
-from xds.translate.uses import Specs, specs_of
+from xds.translate.uses import Needs, Specs, specs_of
 
 _ROUTE = "envoy.config.route.v3."
 Route = messages.message(_ROUTE + "Route")
@@ -39,29 +41,56 @@ UInt32Value = messages.message("google.protobuf.UInt32Value")
 _BODY_BYTES = UInt32Value(value=16_384)
 
 _FILTERED = tuple(row.policy for row in BY_FILTER)
-_PLAIN = tuple(name for name, row in ROWS.items() if not row.filter and row.elsewhere != "clusters")
+_PLAIN = tuple(name for name, row in ROWS.items() if row not in BY_FILTER and row.elsewhere != "clusters")
 _NAMES = _FILTERED + _PLAIN
 _filtered = attrgetter(*_FILTERED)
 _plain = attrgetter(*_PLAIN)
 _AS_TENANT = object()
-_OFF = object()
-"""What a route says about a policy in place of a value: what the tenant's whole table says; or, against it, none."""
+"""What a route says about a policy in place of a value: what the tenant's whole table says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Against:
+    """What a route says against its tenant's table: another value, or None for none."""
+
+    value: Any
+    theirs: Any
+
 
 Said = Mapping[str, Any]
 """What a route says, by policy."""
 
 
-def tenant(view: TenantView) -> tuple[tuple[Built, ...], frozenset[ClusterSpec]]:
-    """Scopes and route table, and the clusters they need. Nothing for a tenant that no request can name here."""
+def tenant(view: TenantView) -> tuple[tuple[Built, ...], Needs]:
+    """Scopes and route table, and what they need. Nothing for a tenant that no request can name here."""
     name = view.tenant.id
     keys = view.tenant.hosts if view.gateway.tenant.source == "host" else (name,)
     if not keys:
-        return (), frozenset()
-    specs = specs_of(view)
-    needed = frozenset(spec for one in specs for spec, _weight in one)
-    used = frozenset(spec.name for spec in needed)
+        return (), Needs()
+    specs, demands = specs_of(view), _Demands(view)
+    table = _table(view, specs, demands)
+    needs = Needs(frozenset(spec for one in specs for spec, _weight in one), demands.providers)
+    used = frozenset(spec.name for spec in needs.clusters) | frozenset(one.part for one in needs.providers)
     scopes = tuple(Built("SRDS", key, _scope(key, name), frozenset({name}), owner=name) for key in keys)
-    return (*scopes, Built("RDS", name, _table(view, specs), used, owner=name)), needed
+    return (*scopes, Built("RDS", name, table, used, owner=name)), needs
+
+
+class _Demands:
+    """What the rows demand of one tenant's requests, and the token providers that takes. Lives as long as one call."""
+
+    def __init__(self, view: TenantView) -> None:
+        self.providers: frozenset[Provider] = frozenset()
+        self._view = view
+        self._seen: dict[int, tuple[Any, ...]] = {}  # by identity: most routes have the very same policies
+
+    def of(self, policies: Policies) -> tuple[Any, ...]:
+        """The values of the rows with filters, each as this tenant has it."""
+        if id(policies) not in self._seen:
+            said = zip(BY_FILTER, _filtered(policies), strict=True)
+            values = [row.demand(one, self._view) if row.demand and one is not None else one for row, one in said]
+            self.providers |= {one.provider for one in values if isinstance(one, Guard)}
+            self._seen[id(policies)] = tuple(values)
+        return self._seen[id(policies)]
 
 
 def _scope(key: str, table: str) -> Message:
@@ -70,7 +99,7 @@ def _scope(key: str, table: str) -> Message:
     return ScopedRouteConfiguration(name=key, route_configuration_name=table, key=fragments)
 
 
-def _table(view: TenantView, specs: Specs) -> Message:
+def _table(view: TenantView, specs: Specs, demands: _Demands) -> Message:
     suspended = view.tenant.status == "suspended"
     table: Any = RouteConfiguration(
         name=view.tenant.id,
@@ -81,8 +110,8 @@ def _table(view: TenantView, specs: Specs) -> Message:
     table.virtual_hosts.add(
         name=view.tenant.id,
         domains=["*"],
-        routes=[answers.suspended(view.tenant.id)] if suspended else _routes(view, specs),
-        typed_per_filter_config=_late(view) | ({} if suspended else _shared(view.policies)),
+        routes=[answers.suspended(view.tenant.id)] if suspended else _routes(view, specs, demands),
+        typed_per_filter_config=_late(view) | ({} if suspended else _shared(demands.of(view.policies))),
     )
     return table  # type: ignore[no-any-return]
 
@@ -91,21 +120,24 @@ def _late(view: TenantView) -> dict[str, Message]:
     return open_late() if selection(view.gateway.tenant).late else {}
 
 
-def _shared(policies: Policies) -> dict[str, Message]:
+def _shared(values: tuple[Any, ...]) -> dict[str, Message]:
     """What the whole table has: one rate limit for all routes of the tenant is one bucket."""
-    said = zip(BY_FILTER, _filtered(policies), strict=True)
-    return {row.filter: config_of(row.policy, value) for row, value in said if value is not None}
+    found: dict[str, Message] = {}
+    for row, value in zip(BY_FILTER, values, strict=True):
+        if value is not None:
+            found |= configs_of(row.policy, value)
+    return found
 
 
-def _routes(view: TenantView, specs: Specs) -> list[Message]:
-    theirs = _filtered(view.policies)
+def _routes(view: TenantView, specs: Specs, demands: _Demands) -> list[Message]:
+    theirs = demands.of(view.policies)
     selector = view.gateway.tenant
     routes = [answers.wrong_tenant(selector.name or "", view.tenant.id)] if selector.source == "header" else []
     same = tuple(None if value is None else _AS_TENANT for value in theirs)
     for route, one in zip(view.routes, specs, strict=True):
         override = view.tenant.routes.get(route.route.id)
         apart = override.policies if override else ()
-        mine = _filtered(route.policies)
+        mine = demands.of(route.policies)
         filtered = same if mine == theirs and not apart else tuple(map(_beside, _FILTERED, theirs, mine, repeat(apart)))
         targets = tuple([(spec.name, weight) for spec, weight in one])
         routes.extend(_entries(_Same(route.route), targets, filtered + _plain(route.policies)))
@@ -115,8 +147,10 @@ def _routes(view: TenantView, specs: Specs) -> list[Message]:
 def _beside(name: str, theirs: Any, value: Any, apart: Container[str]) -> Any:
     """A route's value beside its tenant's. What an override names (`apart`) is the route's own: a bucket of its own."""
     if value is None:
-        return None if theirs is None else _OFF
-    return _AS_TENANT if name not in apart and (value is theirs or value == theirs) else value
+        return None if theirs is None else _Against(None, theirs)
+    if name not in apart and (value is theirs or value == theirs):
+        return _AS_TENANT
+    return _Against(value, theirs)
 
 
 class _Same:
@@ -140,7 +174,7 @@ def _entries(same: _Same, targets: Targets, values: tuple[Any, ...]) -> tuple[Me
     document = same.document
     said = dict(zip(_NAMES, values, strict=True))
     configs, edits, match = _configs(said), _edits(said), taken(document.match)
-    answered = {RBAC: configs[RBAC]} if RBAC in configs else {}
+    answered = {name: config for name, config in configs.items() if name in GUARDS}
     if missing := unenforced(said):
         return (answers.closed(document.id, match, missing, edits),)
     if said["maintenance"] is not None:
@@ -159,7 +193,7 @@ def _preflights(document: RouteDocument, said: Said, action: Message, configs: M
     Envoy's CORS filter answers them before they are sent anywhere, but works on routes that send somewhere only.
     """
     match = document.match
-    if said["cors"] in (None, _OFF) or not (match.methods or match.headers or said["required_headers"]):
+    if _value(said["cors"]) is None or not (match.methods or match.headers or said["required_headers"]):
         return []
     own = {CORS: configs[CORS]} if CORS in configs else {}
     return [Route(name=document.id, match=preflights(match), route=action, typed_per_filter_config=own)]
@@ -167,23 +201,27 @@ def _preflights(document: RouteDocument, said: Said, action: Message, configs: M
 
 def _configs(said: Said) -> dict[str, Message]:
     """The configurations a route does not share with its tenant's table."""
-    values = ((row, said[row.policy]) for row in BY_FILTER)
-    return {
-        row.filter: config_of(row.policy, None if value is _OFF else value)
-        for row, value in values
-        if value is not None and value is not _AS_TENANT
-    }
+    found: dict[str, Message] = {}
+    for row in BY_FILTER:
+        one = said[row.policy]
+        if isinstance(one, _Against):
+            found |= configs_of(row.policy, one.value, one.theirs)
+    return found
+
+
+def _value(said: Any) -> Any:
+    return said.value if isinstance(said, _Against) else said
 
 
 def _edits(said: Said) -> Edits:
     """The header changes of all policies in force; `cors` needs no value for its own."""
-    return _together(tuple(said[row.policy] for row in BY_EDITS))
+    return _together(tuple(_value(said[row.policy]) for row in BY_EDITS))
 
 
 @lru_cache(maxsize=4096)
 def _together(values: tuple[Any, ...]) -> Edits:
     said = zip(BY_EDITS, values, strict=True)
-    found = [row.edits(value) for row, value in said if row.edits and value is not None and value is not _OFF]
+    found = [row.edits(value) for row, value in said if row.edits and value is not None]
     return Edits(*(tuple(chain.from_iterable(part)) for part in zip(*found, strict=True))) if found else Edits()
 
 

@@ -3,10 +3,21 @@
 Tenants share the cluster of a service, unless one sets limits of its own towards it.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from tenants.effective import Backend, RouteView, TenantView
 from xds.translate.built import ClusterSpec
+from xds.translate.jwt import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a tenant's table needs beside itself."""
+
+    clusters: frozenset[ClusterSpec] = frozenset()
+    providers: frozenset[Provider] = frozenset()
+
 
 Specs = tuple[tuple[tuple[ClusterSpec, int], ...], ...]
 """For each route, its clusters and their shares."""
