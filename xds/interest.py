@@ -236,8 +236,11 @@ class Interest:
         """The client holds what another resource uses by this name."""
         if not self.kind.parts:
             return self.keeps(used)
-        held = self.held(self.holder(used))
-        return held is not None and held.uses is not None and used in held.uses
+        name = self.holder(used)
+        on_its_way = [one for one in self.sent.resources if one.name == name] if self.sent else []
+        return all(
+            one is not None and one.uses is not None and used in one.uses for one in (self.held(name), *on_its_way)
+        )
 
     def waits(self, name: str) -> bool:
         """`name` is still to be sent, and no answer on its way is in the way."""
@@ -255,8 +258,8 @@ class Interest:
 
     def unsettled(self) -> Iterator[Uses]:
         """What the client may still be using through names that are not as the snapshot says."""
-        if self.whole or not self.started:
-            yield None
+        if self.whole or not (self.started or self.kind.legacy_wildcard):
+            yield None  # what is asked for by name is asked for late; the others stand at the beginning of a stream
         sent = self.sent.resources if self.sent else ()
         removed = self.sent.removed if self.sent else ()
         names = {one.name for one in sent} | set(removed) | self.wanted | self.doubt.keys() | self.parked.keys()

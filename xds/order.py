@@ -99,8 +99,9 @@ class Order:
         """Whether newer content lacks a part that this client may still be using (F46)."""
         have = self._interests[kind.name].held(name)
         if have is None or have.uses is None or want.uses is None:
-            return False
-        return any(self._in_use(kind, part)[0] for part in have.uses - want.uses)
+            return False  # after a reconnect: what nobody used for a minute is gone
+        users = [self._used_by(one) for one in kind.users if one in self._interests and self._interests[one].started]
+        return any(one.unknown or not one.names.isdisjoint(have.uses - want.uses) for one in users)
 
     def _in_use(self, kind: Kind, name: str) -> tuple[bool, bool]:
         """(a user of `name` may still hold it, one will hold it for as long as it refuses our newer content)."""

@@ -270,13 +270,15 @@ class Stream:
                 continue
             if not forced and name in interest.parked and _same(want, interest.parked[name]):
                 refused.add(name)
+            elif not (
+                (forced if want is None else free) or self.order.may_go(interest.kind, name, want, self.snapshot, now)
+            ):
+                later.add(name)
             elif want is None and not self._says_removals(interest):
                 interest.changes[name] = None
                 interest.doubt.pop(name, None)
-            elif (forced if want is None else free) or self.order.may_go(interest.kind, name, want, self.snapshot, now):
-                (send if want else remove).add(name)
             else:
-                later.add(name)
+                (send if want else remove).add(name)
         interest.forced -= names - later
         return frozenset(send), remove, later, refused
 
@@ -301,8 +303,9 @@ class Stream:
             body = self._complete(interest, batch, removed) if interest.kind.complete else batch
         complete = interest.kind.complete and not self.delta
         interest.sent = Sent(nonce, batch.resources, removed, settles, left, complete, now)
-        if kind == "CDS":
-            self._promise(batch.resources)
+        if kind == "CDS":  # a full state may also take back what the client refused and yet applied: that warms again
+            again = (one for one in body.resources if one.name in interest.doubt and one.name not in names)
+            self._promise((*batch.resources, *again))
         return Answer(kind, nonce, version, body, removed)
 
     def _complete(self, interest: Interest, batch: Batch, removed: tuple[str, ...]) -> Batch:

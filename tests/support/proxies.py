@@ -75,9 +75,9 @@ class Proxy:
             sub.holds = {name: one for name, one in sub.holds.items() if name in sub.names}
         if (star or legacy) and not sub.wildcard:
             sub.wildcard = sub.unsure = sub.roamed = True
+        drop = (drop & sub.names) - names
         if not self.delta and (names or drop) and sub.legacy:
             sub.legacy = sub.wildcard = False  # R26: after a name the legacy wildcard never comes back
-        drop = (drop & sub.names) - names
         sub.names = (sub.names | names) - drop
         if not sub.wildcard:
             for name in drop:
@@ -97,6 +97,8 @@ class Proxy:
             self.out.append(Ask(kind, Adjust(more, less)))
         else:
             self.out.append(Ask(kind, self._all(sub), sub.nonce))
+            if not KINDS[kind].complete:
+                sub.expects.update(sub.names)  # asking again for what it has is how Envoy wants it once more (R47)
 
     def _all(self, sub: Subscription) -> Replace:
         star = ("*",) if sub.wildcard and not sub.legacy else ()
@@ -123,6 +125,11 @@ class Proxy:
         # A cluster that came without its endpoints may be warming: these may come again (F10).
         held = self.kinds["CDS"].holds.values()
         self.kinds["EDS"].expects.update({one.companion for one in held if one.companion})
+
+    def vanished(self, kind: str, names: set[str]) -> None:
+        """These left the snapshot. SotW cannot say so where a response is no full state: they may come again."""
+        if not self.delta and not KINDS[kind].complete:
+            self.kinds[kind].expects.update(names)
 
     # -- being answered -----------------------------------------------------------------------------------------
 
