@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     drain: Annotated[float, Field(ge=0, le=MOST_SECONDS)] = Field(5.0, description="for streams to end at shutdown")
     quiet: Seconds = Field(0.05, description="a change is read when files have been quiet for so long")
+    keys_stale: Annotated[float, Field(ge=60)] = Field(
+        86400.0, description="how long the keys of an issuer serve after they were last fetched"
+    )
     bound: Seconds = Field(0.5, description="at the latest so long after the first change")
 
     @classmethod

@@ -12,7 +12,7 @@ from tenants.effective import serves, view
 from tenants.errors import Problem, Refused
 from tenants.sources.directory import Limits, changes
 from xds import translate
-from xds.translate import Built
+from xds.translate import Built, Needs
 
 
 async def load(directory: Path) -> Step:
@@ -32,6 +32,16 @@ def resources(catalog: Catalog, gateway: Gateway, tenant: Tenant) -> tuple[Built
     if not serves(gateway, tenant):
         return ()
     own, needs = translate.tenant(view(catalog, gateway, tenant))
+    return _with(own, needs, catalog)
+
+
+def common(catalog: Catalog, gateway: Gateway) -> tuple[Built, ...]:
+    """What the listeners of a gateway need, whatever tenants there are."""
+    return _with((), Needs(translate.gateway_needs(gateway), translate.claimed(gateway)), catalog)
+
+
+def _with(own: tuple[Built, ...], needs: Needs, catalog: Catalog) -> tuple[Built, ...]:
+    """Without keys that are fetched: nobody fetches any here."""
     shards = sorted({one.shard for one in needs.providers})
     shared = [translate.shard(name, (one for one in needs.providers if one.shard == name), {}) for name in shards]
     for spec in sorted(needs.clusters, key=lambda spec: spec.name):

@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
+from immutables import Map
 
 from tenants.catalog import Catalog, Changes, Step, Touched
 from tenants.documents import Key
 from tenants.errors import Problem
+from tenants.keysets.problems import problems as key_problems
 from tenants.keysets.source import Source
+from tenants.keysets.state import State
 from tenants.reading import Given
 from tenants.supplies import Supplies
 from xds.builder import Builder
@@ -41,7 +44,7 @@ class Applied:
 class Plane:
     """Applies changes one set at a time; a set that is being translated never blocks the streams for long.
 
-    `want` is told, after each turn, which key sets are needed.
+    `want` is told, after each turn, which key sets are needed. While `held`, nothing is published: see `release`.
     """
 
     def __init__(
@@ -49,16 +52,20 @@ class Plane:
         hub: Hub,
         clock: Callable[[], float] = time.perf_counter,
         want: Callable[[frozenset[Source]], None] = lambda sources: None,
+        *,
+        held: bool = False,
     ) -> None:
         self.hub = hub
         self.catalog = Catalog.empty()
         self.supplies = Supplies()
         self.builder = Builder()
         self.want = want
+        self._held = held
         self._clock = clock
         self._turn = asyncio.Lock()
         self._places: dict[Problem, tuple[Given | None, Problem]] = {}
         self._owed = Touched()  # what a turn that failed half-way left untranslated
+        self._states: Map[Source, State] = Map()
 
     async def apply(self, changes: Changes) -> Applied:
         """Bring catalog, snapshots and streams up to these changes. Bad documents are problems, never exceptions."""
@@ -76,18 +83,28 @@ class Plane:
         )  # fmt: skip
         return Applied(step.catalog.revision, len(touched.tenants), len(touched.services), seconds)
 
-    async def keyed(self, keys: Mapping[Source, str | None]) -> None:
-        """These key sets came, changed, or may not be used any more (None)."""
+    async def keyed(self, states: Mapping[Source, State]) -> None:
+        """These key sets came, changed, could not be fetched, or may not be used any more."""
         async with self._turn:
             known = self.supplies.keys.mutate()
-            for source, text in keys.items():
-                if text is not None:
-                    known[source] = text
+            for source, state in states.items():
+                if state.usable is not None:
+                    known[source] = state.usable.text
                 elif source in known:
                     del known[source]
+            self._states = self._states.update(states)
             self.supplies = replace(self.supplies, keys=known.finish())
             await self._translate()
-        log.info("key sets", changed=len(keys), usable=len(self.supplies.keys))
+
+    async def release(self) -> None:
+        """Publish what there is, and from now on at once.
+
+        A server that starts holds until it has tried to fetch the keys: a proxy that still has them from before must
+        not be told that there are none.
+        """
+        async with self._turn:
+            self._held = False
+            await self.hub.publish(self.builder.snapshots)
 
     async def sweep(self) -> None:
         """Let go of what is kept for proxies that may not have newer settings yet. Call it a minute after its use."""
@@ -106,8 +123,10 @@ class Plane:
                 break
             await asyncio.sleep(0)
         self._owed = Touched()
-        await self.hub.publish(snapshots)
+        if not self._held:
+            await self.hub.publish(snapshots)
         self.want(self.builder.sources)
+        self._states = Map({source: one for source, one in self._states.items() if source in self.builder.sources})
 
     async def _checked(self, changes: Changes) -> Step:
         """Many documents are checked beside the event loop: the catalog is a value, so nobody sees it half done."""
@@ -118,6 +137,7 @@ class Plane:
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the documents, and what of them is not served as they say."""
         found = {one for problems in self.builder.problems.values() for one in problems}
+        found.update(key_problems(self.catalog, self._states, self.builder.users(self._states)))
         self._places = {one: self._place(one) for one in found}
         return (*self.catalog.problems, *sorted((placed for _given, placed in self._places.values()), key=str))
 

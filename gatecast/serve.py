@@ -1,6 +1,7 @@
 """THE assembly: a server process from its settings. `gatecast serve` runs it; the demo and tests hold it open.
 
     directory source -> Plane (catalog, builder) -> Hub -> AdsServer for proxies, HTTP for operators
+             Fetcher (key sets) -^
 
 It listens at once and refuses streams until the first snapshot is published. It ends in this order: the source, then
 readiness and streams, then HTTP.
@@ -31,12 +32,16 @@ from gatecast.plane import Plane
 from gatecast.telemetry import Telemetry
 from gatecast.web import serving
 from tenants.errors import Problem
+from tenants.keysets.fetcher import Fetcher
+from tenants.keysets.limits import Limits as KeyLimits
 from tenants.sources.directory import Limits, changes
 from xds.hub import Hub
 from xds.metrics import Metrics
 from xds.server import AdsServer
 
 SHOWN = 50  # problems logged for one set of changes
+FIRST_KEYS = 5.0  # seconds that a start waits for the keys of issuers: as long as one slow provider may take
+LINGER = 60.0  # seconds: a proxy has its newer tables long before
 LAST_MOMENT = 9.5  # seconds after the first signal when the process ends whatever still runs
 MOST_FILES = 1 << 20
 
@@ -50,6 +55,7 @@ class Running:
     plane: Plane
     xds: Address
     api: Address
+    keys: Fetcher
     source: asyncio.Task[None]
     loaded: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -69,8 +75,10 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     """Listen and follow the settings directory until the block ends."""
     telemetry = Telemetry()
     metrics = Metrics(telemetry.registry)
-    plane = Plane(Hub(metrics, wall=time.time))
-    telemetry.watch(plane)
+    plane = Plane(Hub(metrics, wall=time.time), held=True)
+    fetcher = Fetcher(plane.keyed, limits=KeyLimits(stale=settings.keys_stale))
+    plane.want = fetcher.want
+    telemetry.watch(plane, fetcher)
     ads = AdsServer(plane.hub, metrics, identifier=f"gatecast/{version()} {socket.gethostname()}")
     app = api.app(plane, telemetry.registry, local=settings.api.loopback and not settings.insecure)
     async with serving(app, settings.api) as api_port:
@@ -81,13 +89,16 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
             loaded = asyncio.Event()
 
             async def publish_first() -> None:
+                await fetcher.tried(within=FIRST_KEYS)
+                await plane.release()
                 await ads.serving()
                 loaded.set()
                 log.info("Server ready", xds=str(addresses[0]), api=str(addresses[1]), settings=str(settings.settings))
 
             source = _follow(settings, plane, telemetry, publish_first)
-            async with _task(telemetry.measure_lag()), _task(source) as following:
-                yield Running(plane, *addresses, following, loaded)
+            keeping = _task(telemetry.measure_lag()), _task(fetcher.run()), _task(_sweep(plane))
+            async with keeping[0], keeping[1], keeping[2], _task(source) as following:
+                yield Running(plane, *addresses, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)
 
@@ -101,6 +112,13 @@ async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[N
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+async def _sweep(plane: Plane) -> None:
+    """Let go, until cancelled, of what nobody has used for a while."""
+    while True:
+        await asyncio.sleep(LINGER)
+        await plane.sweep()
 
 
 async def _follow(

@@ -1,19 +1,22 @@
 """One gateway's translation as a static bootstrap, and what a real Envoy says of it. Used by `gatecast check --envoy`.
 
-What comes over streams in service stands inline here: scopes with their route tables, clusters with their endpoints.
+What comes over streams in service stands inline here: scopes with their route tables, clusters with their endpoints,
+configurations of filters.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from google.protobuf.message import Message
 
-from gatecast.offline import resources
+from gatecast.offline import common, resources
 from tenants.catalog import Catalog
 from tenants.documents import Gateway
 from tenants.errors import Problem
 from xds import messages, translate
 from xds.bootstrap import RUNTIME
+from xds.kinds import KINDS
 from xds.translate import Built
 
 CODE = "GC901"
@@ -31,28 +34,29 @@ Static = Callable[[Sequence[str]], dict[str, Any]]
 def builder(catalog: Catalog, gateway: Gateway) -> Static:
     """A function from ids of tenants to the bootstrap that holds them; each tenant is translated once."""
     listeners = [_json(one.message) for one in translate.listeners(gateway)]
-    known: dict[str, tuple[Built, ...]] = {}
+    shared, known = common(catalog, gateway), dict[str, tuple[Built, ...]]()
 
     def static(tenants: Sequence[str]) -> dict[str, Any]:
         for name in tenants:
             if name not in known:
                 known[name] = resources(catalog, gateway, catalog.tenants[name])
-        found = {(one.kind, one.name): one for name in tenants for one in known[name]}
-        return bootstrap(listeners, found.values())
+        return bootstrap(listeners, chain(shared, *(known[name] for name in tenants)))
 
     return static
 
 
 def bootstrap(listeners: Iterable[Mapping[str, Any]], built: Iterable[Built]) -> dict[str, Any]:
     """A bootstrap that Envoy can check on its own, without a control plane."""
-    kinds: dict[str, dict[str, dict[str, Any]]] = {"CDS": {}, "EDS": {}, "SRDS": {}, "RDS": {}}
+    kinds: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in KINDS}
     for one in built:
-        kinds[one.kind][one.name] = _json(one.message)
+        known = kinds[one.kind].get(one.name, {})
+        kinds[one.kind][one.name] = _together(known, _json(one.message)) if one.kind == "ECDS" else _json(one.message)
     scopes = [_scope(one, kinds["RDS"]) for one in kinds["SRDS"].values()] or [NOBODY]
     clusters = [_cluster(one, kinds["EDS"]) for one in kinds["CDS"].values()]
+    inner = [_listener(one, scopes, kinds["ECDS"]) for one in listeners]
     return {
         "layered_runtime": {"layers": [{"name": "gatecast", "static_layer": RUNTIME}]},
-        "static_resources": {"listeners": [_listener(one, scopes) for one in listeners], "clusters": clusters},
+        "static_resources": {"listeners": inner, "clusters": clusters},
     }
 
 
@@ -66,6 +70,13 @@ def _scope(scope: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any
     return {**inner, "route_configuration": tables[scope["route_configuration_name"]]}
 
 
+def _together(known: Any, one: Any) -> Any:
+    """A filter's configuration with the parts of several tenants, who share it."""
+    if not isinstance(known, Mapping) or not isinstance(one, Mapping):
+        return one
+    return {**known, **{name: _together(known.get(name), value) for name, value in one.items()}}
+
+
 def _cluster(cluster: Mapping[str, Any], endpoints: Mapping[str, Any]) -> dict[str, Any]:
     if cluster.get("type") != "EDS":
         return dict(cluster)
@@ -74,13 +85,16 @@ def _cluster(cluster: Mapping[str, Any], endpoints: Mapping[str, Any]) -> dict[s
     return {**fixed, "type": "STATIC", "load_assignment": {**endpoints[source], "cluster_name": cluster["name"]}}
 
 
-def _listener(listener: Any, scopes: list[dict[str, Any]]) -> Any:
-    """The listener with these scopes wherever it would ask a stream for scopes."""
+def _listener(listener: Any, scopes: list[dict[str, Any]], filters: Mapping[str, Any]) -> Any:
+    """The listener with these scopes and filters' configurations wherever it would ask a stream for them."""
     if isinstance(listener, list):
-        return [_listener(item, scopes) for item in listener]
+        return [_listener(item, scopes, filters) for item in listener]
     if not isinstance(listener, Mapping):
         return listener
-    changed = {key: _listener(value, scopes) for key, value in listener.items()}
+    changed = {key: _listener(value, scopes, filters) for key, value in listener.items()}
+    if "config_discovery" in changed:
+        (type_url,) = changed.pop("config_discovery")["type_urls"]
+        changed["typed_config"] = filters.get(changed["name"], {}).get("typed_config", {"@type": type_url})
     if "scoped_rds" in changed:
         changed.pop("scoped_rds")
         changed.pop("rds_config_source", None)

@@ -12,10 +12,12 @@ from typing import Any, TextIO
 
 import structlog
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, Histogram, PlatformCollector, ProcessCollector
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gatecast.plane import Applied, Plane
+from tenants.documents import KINDS
+from tenants.keysets.fetcher import Fetcher
 
 LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 SPANS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60)
@@ -73,13 +75,35 @@ class Gauges(Collector):
         tenants = {problem.tenant for problem in problems if problem.tenant}
         yield _gauge("tenants_with_problems", "Tenants whose documents have problems", len(tenants))
         documents = GaugeMetricFamily("gatecast_documents", "Documents in force", labels=["kind"])
-        for kind in ("Gateway", "Service", "Route", "Organisation", "Tenant"):
+        for kind in KINDS:
             documents.add_metric([kind], len(getattr(catalog, f"{kind.lower()}s")))
         yield documents
         counted = GaugeMetricFamily("gatecast_problems", "Problems of documents", labels=["code", "kind", "severity"])
         for labels, number in sorted(Counter((one.code, one.kind, one.severity) for one in problems).items()):
             counted.add_metric(labels, number)
         yield counted
+
+
+class Keys(Collector):
+    """What the fetcher of key sets knows, read when metrics are asked for."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+
+    def collect(self) -> Iterable[Metric]:
+        """Sources by state; fetches, failures by kind, refetches because of unknown keys."""
+        states, counts = self._fetcher.states.values(), self._fetcher.counts
+        sources = GaugeMetricFamily("gatecast_key_sources", "Key sets of issuers", labels=["state"])
+        fine = sum(state.usable is not None and not state.problem for state in states)
+        kept = sum(state.usable is not None and bool(state.problem) for state in states)
+        for name, count in (("fresh", fine), ("kept", kept), ("missing", len(states) - fine - kept)):
+            sources.add_metric([name], count)
+        yield sources
+        yield CounterMetricFamily("gatecast_key_fetches", "Fetches of key sets", counts.fetches)
+        failures = CounterMetricFamily("gatecast_key_fetch_failures", "Fetches that failed", labels=["kind"])
+        for kind, count in sorted(counts.kinds.items()):
+            failures.add_metric([kind], count)
+        yield failures
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -101,9 +125,10 @@ class Telemetry:
             "gatecast_apply_seconds", "From changed documents to snapshots", buckets=SPANS, registry=self.registry
         )
 
-    def watch(self, plane: Plane) -> None:
-        """Show what this plane knows, too."""
+    def watch(self, plane: Plane, keys: Fetcher) -> None:
+        """Show what this plane and this fetcher know, too."""
         self.registry.register(Gauges(plane))
+        self.registry.register(Keys(keys))
 
     def applied(self, applied: Applied) -> None:
         """Note one set of changes."""

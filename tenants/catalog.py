@@ -19,7 +19,7 @@ from tenants.effective import serves
 from tenants.errors import Problem
 from tenants.index import Books, Claim, Entry
 from tenants.reading import Given, line_of
-from tenants.served import Served
+from tenants.served import SHELVES, Served
 from tenants.settling import settle, shape
 
 
@@ -48,6 +48,7 @@ class Touched:
     gateways: frozenset[str] = frozenset()
     tenants: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()
+    certificates: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,8 @@ class Catalog(Served):
         if not dirty and books.files is self.books.files:
             return Step(self, Touched())
         settled = settle(self, books, dirty)
-        now = settled.now
-        after = type(self)(
-            now.gateways, now.services, now.organisations, now.routes, now.tenants, self.revision + 1, settled.books
-        )
+        shelves = {shelf: getattr(settled.now, shelf) for shelf in SHELVES.values()}
+        after = type(self)(**shelves, revision=self.revision + 1, books=settled.books)
         return Step(after, _touched(self, after, settled.changed), settled.checked)
 
 
@@ -170,11 +169,12 @@ def _files(
 
 
 def _touched(before: Served, after: Catalog, changed: frozenset[Key]) -> Touched:
-    ids = {kind: frozenset(key.id for key in changed if key.kind == kind) for kind in ("Gateway", "Tenant", "Service")}
+    kinds = ("Gateway", "Tenant", "Service", "Certificate")
+    ids = {kind: frozenset(key.id for key in changed if key.kind == kind) for kind in kinds}
     tenants = set(ids["Tenant"])
     for key in changed:
         tenants |= _tenants_of(key, before, after)
-    return Touched(ids["Gateway"], frozenset(tenants), ids["Service"])
+    return Touched(ids["Gateway"], frozenset(tenants), ids["Service"], ids["Certificate"])
 
 
 def _tenants_of(key: Key, before: Served, after: Catalog) -> frozenset[str]:

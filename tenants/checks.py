@@ -10,13 +10,14 @@ from typing import Any, NamedTuple, Protocol
 
 from immutables import Map
 
-from tenants.documents import Document, Gateway, Key, Organisation, Route, Service, Tenant, overlap
+from tenants.documents import Certificate, Document, Gateway, Key, Organisation, Route, Service, Tenant, overlap
 from tenants.effective import Base, base, layers, outcome, serves
 from tenants.errors import Problem
 from tenants.faults import Fault, Loc, close
 from tenants.matching import ordered
 from tenants.references import exclusive, local_endpoint, references
 from tenants.served import SHELVES, Served
+from tenants.written import written
 
 Token = Key | str
 GATEWAYS = "gateways"  # the token for "any gateway changed"
@@ -69,11 +70,15 @@ def _taken(document: Document, token: str, winner: Key | None) -> Fault:
         host = token.removeprefix("host ")
         loc: Loc = ("hosts", document.hosts.index(host))
         return Fault("GC204", loc, f"{host} belongs to {winner}", "a host of its own, or take it from the other first")
+    if isinstance(document, Certificate):
+        host = token.removeprefix("certificate ")
+        loc = ("hosts", document.hosts.index(host))
+        return Fault("GC223", loc, f"{host} has {winner} already", "a host of its own, or take it from the other first")
     hint = "another path, other methods, or a condition on a header"
     return Fault("GC205", ("match",), f"takes the same requests as {winner}", hint)
 
 
-_UNKNOWN = {"Organisation": "GC201", "Service": "GC202", "Route": "GC203"}
+_UNKNOWN = {"Organisation": "GC201", "Service": "GC202", "Route": "GC203", "Tenant": "GC221", "Certificate": "GC222"}
 
 
 def _known(document: Document, scene: Scene) -> Iterator[Finding]:
@@ -92,6 +97,58 @@ def _local_service(service: Service, scene: Scene) -> Iterator[Finding]:
         message = f"the endpoint is on loopback or link-local and the gateway {strict[0]!r} does not allow that"
         hint = f"a routable address, or `allow_local_endpoints: true` in the gateway {strict[0]!r}"
         yield Finding(Fault("GC210", loc, message, hint), (GATEWAYS,))
+
+
+_BY_GRPC: Mapping[Loc, tuple[str, str]] = MappingProxyType(
+    {
+        ("policies", "authz", "service"): ("GC216", "an authorization server"),
+        ("rate_limit_service", "service"): ("GC217", "a rate limit service"),
+    }
+)
+"""The fields that name a service which is asked by gRPC, and what it is."""
+
+
+def _hosts_of_others(certificate: Certificate, scene: Scene) -> Iterator[Finding]:
+    """A certificate of one tenant is not shown to clients of another."""
+    for index, host in enumerate(certificate.hosts if certificate.tenant else ()):
+        token = f"host {host}"
+        owner = scene.keeper(token)
+        if owner not in (None, Key("Tenant", certificate.tenant or "")):
+            message = f"{host} belongs to {owner}, and the certificate to Tenant/{certificate.tenant}"
+            yield Finding(Fault("GC224", ("hosts", index), message, "hosts of the tenant, or of nobody"), (token,))
+
+
+def _unverified(service: Service, scene: Scene) -> Iterator[Finding]:
+    if service.tls and not service.tls.verify:
+        message = "whoever answers at the address of this service is believed to be it"
+        fault = Fault("GC225", ("tls", "verify"), message, "`ca_file` and `sni`, so that its certificate is verified")
+        yield Finding(fault, (), "warning")
+
+
+def _asks_by_grpc(document: Document, scene: Scene) -> Iterator[Finding]:
+    for key, loc in references(document):
+        code, what = _BY_GRPC.get(loc[-3:], ("", ""))
+        service = scene.now.services.get(key.id) if code else None
+        if service is not None and service.protocol != "grpc":
+            message = f"the service {key.id!r} speaks {service.protocol}, and {what} is asked by gRPC"
+            yield Finding(Fault(code, loc, message, "a service with `protocol: grpc`"), (key,))
+
+
+def _asked_by_grpc(service: Service, scene: Scene) -> Iterator[Finding]:
+    """Who asks it already is not hurt by a change of it; a service that nobody ever asked is free."""
+    old = scene.before.services.get(service.id)
+    if service.protocol == "grpc" or old is None or old.protocol != "grpc":
+        return
+    shelves = (scene.now.gateways, scene.now.organisations, scene.now.routes, scene.now.tenants)
+    documents = chain.from_iterable(shelf.values() for shelf in shelves)
+    found = ((one.key, at[-3:]) for one in documents for key, at in references(one) if key == service.key)
+    asks = sorted((key, at) for key, at in found if at in _BY_GRPC)
+    if asks:
+        who, at = asks[0]
+        code, _what = _BY_GRPC[at]
+        message = f"{who} asks it in `{at[-2]}`, by gRPC"
+        fault = Fault(code, ("protocol",), message, f"grpc; or change {who} first")
+        yield Finding(fault, tuple(key for key, _ in asks))
 
 
 def _local_gateway(gateway: Gateway, scene: Scene) -> Iterator[Finding]:
@@ -125,6 +182,26 @@ def _claim_tenant(tenant: Tenant, scene: Scene) -> Iterator[Finding]:
 
 def _off(holder: Any) -> bool:
     return "jwt" in holder.policies and holder.policies["jwt"] is None
+
+
+def _tenant_header(document: Document, scene: Scene) -> Iterator[Finding]:
+    """The header that names the tenant is the gateway's to write: a service may go by it too."""
+    found = tuple(written(document))
+    reach = _reach(document, scene) if found else []
+    names = {one.tenant.name or "": one.id for one in reversed(reach) if one.tenant.source == "header"}
+    for name, loc in found:
+        if name in names:
+            message = f"the header {name!r} names the tenant at the gateway {names[name]!r}"
+            yield Finding(Fault("GC219", loc, message, "a header of its own"), (GATEWAYS,))
+
+
+def _reach(document: Document, scene: Scene) -> list[Gateway]:
+    """The gateways on which the document may hold."""
+    if isinstance(document, Tenant):
+        return [gateway for _name, gateway in _serving(document, scene)]
+    if isinstance(document, Organisation):
+        return _gateways_for(document, scene)
+    return [document] if isinstance(document, Gateway) else [one for _, one in sorted(scene.now.gateways.items())]
 
 
 def _selected(gateway: Gateway, scene: Scene) -> Iterator[Finding]:
@@ -235,7 +312,7 @@ def _merged(
         if faults and name == "jwt" and _claim_without_token(said[name], faults):
             message = "`tenant_claim` is given and there is no `jwt` to take it from"
             loc = (*at, name, "tenant_claim")
-            yield Finding(Fault("GC208", loc, message, "issuer and jwks, here or inherited"), waits)
+            yield Finding(Fault("GC208", loc, message, "an issuer, here or inherited"), waits)
             continue
         for fault in faults:
             message = f"{fault.message}, once merged with what it inherits"
@@ -244,17 +321,21 @@ def _merged(
 
 def _claim_without_token(said: Any, faults: tuple[Fault, ...]) -> bool:
     missing = {fault.loc for fault in faults if fault.code == "GC102"}
-    return isinstance(said, Map) and "tenant_claim" in said and ("jwt", "jwks") in missing
+    return isinstance(said, Map) and "tenant_claim" in said and ("jwt", "issuer") in missing
 
 
 Rule = Callable[[Any, Scene], Iterator[Finding]]
 
 RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
-        "Gateway": (_known, _local_gateway, _claim_gateway, _merged_gateway, _selected, _ports),
-        "Service": (_local_service,),
-        "Organisation": (_known, _merged_organisation),
-        "Route": (_known, _merged_route),
-        "Tenant": (_known, _merged_tenant, _claim_tenant, _reachable),
+        "Gateway": (
+            *(_known, _asks_by_grpc, _local_gateway, _claim_gateway),
+            *(_merged_gateway, _tenant_header, _selected, _ports),
+        ),
+        "Service": (_known, _local_service, _asked_by_grpc, _unverified),
+        "Organisation": (_known, _asks_by_grpc, _merged_organisation, _tenant_header),
+        "Route": (_known, _asks_by_grpc, _merged_route, _tenant_header),
+        "Tenant": (_known, _asks_by_grpc, _merged_tenant, _tenant_header, _claim_tenant, _reachable),
+        "Certificate": (_known, _hosts_of_others),
     }
 )

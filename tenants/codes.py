@@ -1,7 +1,8 @@
 """The table of problem codes. A code never changes its meaning; `docs/` and the CLI list this table.
 
 GC0xx: a file could not be read as documents. GC1xx: a document is wrong by itself. GC2xx: it is wrong beside others.
-GC3xx: a document is right, and not served as it says. GC9xx: we or Envoy could not do what the documents say.
+GC3xx: a document is right, and not served as it says. GC4xx: what it names is not there, or not right.
+GC9xx: we or Envoy could not do what the documents say.
 """
 
 from collections.abc import Mapping
@@ -43,6 +44,9 @@ CODES: Mapping[str, str] = MappingProxyType(
         "GC121": "The value is not a URL or an origin.",
         "GC122": "A private key stands where only public keys belong.",
         "GC123": "A listener's port is used twice in one gateway.",
+        "GC124": "A key cannot verify tokens.",
+        "GC125": "A secret itself stands where a file or variable belongs.",
+        "GC126": "The value is not a file in the secrets directory, or not the name of a variable.",
         "GC201": "The organisation is not in force.",
         "GC202": "The service is not in force.",
         "GC203": "The route is not in force.",
@@ -58,7 +62,24 @@ CODES: Mapping[str, str] = MappingProxyType(
         "GC213": "A tenant without hosts cannot be reached through a gateway that selects by host.",
         "GC214": "A gateway selects a tenant or organisation that does not exist.",
         "GC215": "No gateway is in force, so nothing is served.",
+        "GC216": "`authz` asks a service that does not speak gRPC.",
+        "GC217": "`rate_limit_service` is a service that does not speak gRPC.",
+        "GC221": "The tenant is not in force.",
+        "GC222": "The certificate is not in force.",
+        "GC223": "The host is claimed by another certificate.",
+        "GC224": "A certificate of one tenant claims the host of another.",
+        "GC225": "TLS towards a service is not verified.",
+        "GC219": "A document writes the header that names the tenant.",
         "GC301": "What the document asks for is not enforced by this gateway yet.",
+        "GC302": "Where the token says who the tenant is, a tenant's tokens are of another issuer than the gateway's.",
+        "GC401": "The keys of an issuer cannot be fetched.",
+        "GC411": "A certificate, key or authority cannot be read.",
+        "GC412": "A certificate, key or authority is not what it should be.",
+        "GC413": "The key does not belong to the certificate.",
+        "GC414": "The certificate is expired, or not valid yet.",
+        "GC415": "The certificate expires soon.",
+        "GC416": "The certificate does not have the host.",
+        "GC417": "Private keys are not sent: the server does not know its proxies.",
         "GC900": "The document cannot be translated: a defect of gatecast.",
         "GC901": "Envoy refuses the translation.",
     }

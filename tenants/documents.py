@@ -1,4 +1,4 @@
-"""The five kinds of document as frozen models, and `KINDS` that names them. `tenants.faults.check` builds them.
+"""The six kinds of document as frozen models, and `KINDS` that names them. `tenants.faults.check` builds them.
 
 Policies stay as given (frozen JSON: `immutables.Map`, tuples), because a merge must tell `null` from absent; they
 are checked against `tenants.policies` when the document is built. Sort before you iterate over a Map.
@@ -24,8 +24,10 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from tenants.model import Strict
 from tenants.paths import Match, Rewrite, Split, exactly_one
-from tenants.policies import POLICIES, CircuitBreaker, Outlier, Policies, Strict
+from tenants.policies import POLICIES, CircuitBreaker, Outlier, Policies
+from tenants.tls import Hidden, HostPattern, ListenerTls, Tls
 from tenants.values import (
     Bool,
     Duration,
@@ -36,6 +38,7 @@ from tenants.values import (
     IpAndPort,
     NameAndPort,
     Path,
+    Patience,
     Text,
     fault,
     freeze,
@@ -116,6 +119,7 @@ class Listener(Strict):
     name: Id
     address: Ip = "0.0.0.0"  # noqa: S104 - a gateway's public side
     port: Annotated[Int, Field(ge=1, le=65535)]
+    tls: ListenerTls | None = None
 
 
 class TenantSelector(Strict):
@@ -137,6 +141,33 @@ class TenantSelector(Strict):
     def _header(cls, name: str | None, info: Any) -> str | None:
         from_header = name is not None and info.data.get("source") == "header"
         return plain_header_name(name) if from_header and name else name
+
+
+def _on_the_proxy(path: str) -> str:
+    if not path.startswith("/"):
+        raise fault("GC105", f"{path!r} is not a path on the proxy", "as in /var/log/envoy/access.log")
+    return path
+
+
+class AccessLog(Strict):
+    """A line of JSON for each request, to the proxy's stdout or to the file `path` on it; with the `query`, if asked."""
+
+    path: Annotated[Text, AfterValidator(_on_the_proxy)] | None = None
+    query: Bool = False
+
+
+class Tracing(Strict):
+    """Traces go to `service`, an OpenTelemetry collector (OTLP over gRPC), for `sample` percent of the requests."""
+
+    service: Id
+    sample: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 1.0
+
+
+class RateLimitService(Strict):
+    """Who counts for `rate_limit.scope: global`: the standard rate limit service, asked by gRPC within `timeout`."""
+
+    service: Id
+    timeout: Patience = timedelta(milliseconds=100)
 
 
 def _distinct_listeners(listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
@@ -162,6 +193,11 @@ class Gateway(Document):
     tenants: Annotated[tuple[Id, ...], AfterValidator(unique)] = ()
     organisations: Annotated[tuple[Id, ...], AfterValidator(unique)] = ()
     allow_local_endpoints: Bool = False
+    access_log: AccessLog | None = AccessLog()
+    tenant_stats: Bool = True
+    tracing: Tracing | None = None
+    on_demand: Bool = False
+    rate_limit_service: RateLimitService | None = None
     policies: Annotated[_JsonMap, _policies_of("Gateway"), _AsJson] = Map()
     parity: Parity = None
 
@@ -198,14 +234,6 @@ class HealthCheck(Strict):
     healthy_after: Annotated[Int, Field(ge=1, le=100)] = 2
 
 
-class Tls(Strict):
-    """TLS towards the service. `ca_file` is a path on the proxy; without it the system's authorities count."""
-
-    sni: Host | None = None
-    ca_file: Text | None = None
-    verify: Bool = True
-
-
 class Service(Document):
     """An upstream: `endpoints`, or a `dns` name that the proxy resolves."""
 
@@ -227,6 +255,8 @@ class Service(Document):
         if not self.endpoints and not self.dns:
             raise fault("GC103", "neither `endpoints` nor `dns` is given", 'as in endpoints: ["10.0.0.7:8080"]')
         unique(tuple(str(endpoint.address) for endpoint in self.endpoints))
+        if self.tls and self.tls.verify and not (self.tls.sni or self.dns):
+            raise fault("GC103", "`tls.sni` is not given, so no name could be verified", "the name in its certificate")
         return self
 
 
@@ -289,6 +319,19 @@ class Tenant(Document):
     parity: Parity = None
 
 
+class Certificate(Document):
+    """A certificate with its key, and the hosts (exact, or `*.` and a name) whose clients it is shown to.
+
+    `tenant`: whose it is. `tenants.secrets` reads and checks what it names.
+    """
+
+    kind: ClassVar[str] = "Certificate"
+    certificate: Hidden
+    private_key: Hidden = Field(alias="key")  # `key` is the document's name
+    hosts: Annotated[tuple[HostPattern, ...], Field(max_length=256), AfterValidator(unique)] = ()
+    tenant: Id | None = None
+
+
 KINDS: Mapping[str, type[Document]] = MappingProxyType(
-    {model.kind: model for model in (Gateway, Service, Organisation, Route, Tenant)}
+    {model.kind: model for model in (Gateway, Service, Organisation, Route, Tenant, Certificate)}
 )

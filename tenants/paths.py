@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from tenants.policies import Strict
+from tenants.model import Strict
 from tenants.values import (
     Bool,
     HeaderName,

@@ -3,18 +3,21 @@
 Floors above keep a row per policy beside it, and a test names the missing one. Durations are `timedelta`, sizes bytes.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from tenants.model import Strict
+from tenants.tokens import Jwt
 from tenants.values import (
+    OUR_HEADERS,
     Bool,
+    Context,
     Duration,
     HeaderName,
     HeaderPairs,
@@ -23,25 +26,16 @@ from tenants.values import (
     Int,
     Method,
     Network,
-    Pairs,
+    Patience,
     PlainHeaderName,
     Positive,
     Regex,
     Size,
-    Text,
     fault,
-    freeze,
     header_name,
     regex,
-    thaw,
     unique,
 )
-
-
-class Strict(BaseModel):
-    """What every model of ours is: frozen, and unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
 
 
 def _by(text: str) -> str:
@@ -52,13 +46,18 @@ def _by(text: str) -> str:
 
 
 class RateLimit(Strict):
-    """At most `requests` in each `per`, and `burst` more at once; counted together or `by` something of the request."""
+    """At most `requests` in each `per`, and `burst` more at once; counted together or `by` something of the request.
+
+    `scope`: each proxy counts for itself, or one rate limit service for all of them (`global`); `on_failure` is what
+    happens to a request when that service gives no answer.
+    """
 
     requests: Positive
     per: Literal["second", "minute", "hour", "day"]
     burst: Annotated[Int, Field(ge=0, le=1_000_000_000)] = 0
     by: Annotated[str, AfterValidator(_by)] = "tenant"
     scope: Literal["local", "global"] = "local"
+    on_failure: Literal["allow", "deny"] = "allow"
 
     @property
     def period(self) -> timedelta:
@@ -69,63 +68,6 @@ class RateLimit(Strict):
     def header(self) -> str | None:
         """The header requests are counted by, if they are."""
         return self.by.removeprefix("header:") if self.by.startswith("header:") else None
-
-
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(c.isspace() for c in text):
-        raise fault("GC121", f"{text!r} is not a URL", "as in https://login.example.com/.well-known/jwks.json")
-    return text
-
-
-_PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
-
-
-def _public_key(key: Any) -> Any:
-    if not isinstance(key, Mapping) or not isinstance(key.get("kty"), str):
-        raise fault("GC104", "the key is not a JSON Web Key", "an object with at least `kty` (RFC 7517)")
-    if _PRIVATE_PARTS & set(key):
-        raise fault("GC122", "the key has private parts", "publish the public half only: leave out d, p, q, dp, dq, qi")
-    return freeze(key)
-
-
-class Jwks(Strict):
-    """Where the public keys of an issuer come from: a `uri`, or the `keys` themselves (RFC 7517 objects)."""
-
-    uri: Annotated[str, AfterValidator(_url)] | None = None
-    keys: Annotated[
-        tuple[Annotated[Any, AfterValidator(_public_key)], ...] | None, Field(min_length=1), PlainSerializer(thaw)
-    ] = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if self.uri and self.keys:
-            raise fault("GC107", "`uri` and `keys` are both given", "one of them; `null` switches an inherited one off")
-        if not self.uri and not self.keys:
-            raise fault("GC103", "neither `uri` nor `keys` is given", "one of them")
-        return self
-
-    def text(self) -> str:
-        """The `keys` as a JWK set in JSON."""
-        return json.dumps({"keys": thaw(self.keys or ())}, sort_keys=True, separators=(",", ":"))
-
-
-class Jwt(Strict):
-    """Requests carry a token of `issuer`. `tenant_claim` must name the tenant; `forward_claims` are (claim, header)."""
-
-    issuer: Text
-    audiences: tuple[Text, ...] = ()
-    jwks: Jwks
-    required: Bool = True
-    tenant_claim: Text | None = None
-    forward_claims: Pairs = ()
-    clock_skew: Duration = timedelta(seconds=60)
-
-    @model_validator(mode="after")
-    def _headers(self) -> Self:
-        for _claim, name in self.forward_claims:
-            header_name(name)
-        return self
 
 
 def _origin(text: str) -> str:
@@ -175,7 +117,7 @@ class CorrelationId(Strict):
 
 
 def _changeable(name: str) -> str:
-    if name in ("host", "content-length", "transfer-encoding", "connection"):
+    if name in ("host", "content-length", "transfer-encoding", "connection") or name.startswith(OUR_HEADERS):
         raise fault("GC107", f"the header {name!r} belongs to the proxy", "leave it; `rewrite.host` changes the host")
     return name
 
@@ -271,11 +213,13 @@ class BodyLimit(Strict):
 
 
 class Authz(Strict):
-    """Ask the ext_authz server `service` about each request, telling it `context`."""
+    """Ask the ext_authz server `service` about each request, with up to `body` bytes of body, and tell it `context`."""
 
     service: Id
+    timeout: Patience = timedelta(milliseconds=200)
     on_failure: Literal["deny", "allow"] = "deny"
-    context: Pairs = ()
+    context: Context = ()
+    body: Annotated[Size, Field(le=1 << 20)] | None = None
 
 
 class Maintenance(Strict):

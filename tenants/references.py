@@ -7,7 +7,7 @@ from typing import Any
 
 from immutables import Map
 
-from tenants.documents import Document, Gateway, Key, Organisation, Route, Service, Tenant
+from tenants.documents import Certificate, Document, Gateway, Key, Organisation, Route, Service, Tenant
 from tenants.faults import Loc
 from tenants.matching import takes
 from tenants.paths import Split
@@ -22,11 +22,13 @@ def references(document: Document) -> tuple[Reference, ...]:
 
 
 def exclusive(document: Document) -> tuple[str, ...]:
-    """What only one document may have: a tenant's hosts, the requests a route takes."""
+    """What only one document may have: a tenant's hosts, the requests a route takes, the hosts of a certificate."""
     if isinstance(document, Tenant):
         return tuple(f"host {host}" for host in document.hosts)
     if isinstance(document, Route):
         return tuple(f"route {taken}" for taken in takes(document))
+    if isinstance(document, Certificate):
+        return tuple(f"certificate {host}" for host in document.hosts)
     return ()
 
 
@@ -69,8 +71,33 @@ def _of_route(route: Route) -> Iterator[Reference]:
     yield from _of_policies(route.policies, ("policies",))
 
 
-def _of_shared(document: Gateway | Organisation) -> Iterator[Reference]:
-    yield from _of_policies(document.policies, ("policies",))
+def called(gateway: Gateway) -> tuple[Reference, ...]:
+    """The services that the proxies of a gateway call by themselves, for every tenant."""
+    named = (("tracing", gateway.tracing), ("rate_limit_service", gateway.rate_limit_service))
+    return tuple((Key("Service", said.service), (field, "service")) for field, said in named if said is not None)
+
+
+def _of_gateway(gateway: Gateway) -> Iterator[Reference]:
+    yield from called(gateway)
+    for index, listener in enumerate(gateway.listeners):
+        for field in ("certificate", "default") if listener.tls else ():
+            if name := getattr(listener.tls, field):
+                yield Key("Certificate", name), ("listeners", index, "tls", field)
+    yield from _of_policies(gateway.policies, ("policies",))
+
+
+def _of_organisation(organisation: Organisation) -> Iterator[Reference]:
+    yield from _of_policies(organisation.policies, ("policies",))
+
+
+def _of_service(service: Service) -> Iterator[Reference]:
+    if service.tls and service.tls.certificate:
+        yield Key("Certificate", service.tls.certificate), ("tls", "certificate")
+
+
+def _of_certificate(certificate: Certificate) -> Iterator[Reference]:
+    if certificate.tenant:
+        yield Key("Tenant", certificate.tenant), ("tenant",)
 
 
 def _of_backends(service: str | None, split: Split | None, at: Loc) -> Iterator[Reference]:
@@ -87,5 +114,12 @@ def _of_policies(policies: Map[str, Any], at: Loc) -> Iterator[Reference]:
 
 
 _REFERENCES: Mapping[str, Callable[[Any], Iterator[Reference]]] = MappingProxyType(
-    {"Tenant": _of_tenant, "Route": _of_route, "Gateway": _of_shared, "Organisation": _of_shared}
+    {
+        "Tenant": _of_tenant,
+        "Route": _of_route,
+        "Gateway": _of_gateway,
+        "Organisation": _of_organisation,
+        "Service": _of_service,
+        "Certificate": _of_certificate,
+    }
 )

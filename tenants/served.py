@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from immutables import Map
 
-from tenants.documents import Document, Gateway, Key, Organisation, Route, Service, Tenant
+from tenants.documents import Certificate, Document, Gateway, Key, Organisation, Route, Service, Tenant
 
 SHELVES: Mapping[str, str] = MappingProxyType(
     {
@@ -16,6 +16,7 @@ SHELVES: Mapping[str, str] = MappingProxyType(
         "Organisation": "organisations",
         "Route": "routes",
         "Tenant": "tenants",
+        "Certificate": "certificates",
     }
 )
 
@@ -29,6 +30,7 @@ class Served:
     organisations: Map[str, Organisation] = Map()  # noqa: RUF009 - it is immutable
     routes: Map[str, Route] = Map()  # noqa: RUF009 - it is immutable
     tenants: Map[str, Tenant] = Map()  # noqa: RUF009 - it is immutable
+    certificates: Map[str, Certificate] = Map()  # noqa: RUF009 - it is immutable
 
     def get(self, key: Key) -> Document | None:
         """The document in force under this name."""

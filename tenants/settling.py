@@ -40,7 +40,7 @@ class Settled:
 
 def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
     """Bring into force what can be."""
-    now = Served(before.gateways, before.services, before.organisations, before.routes, before.tenants)
+    now = Served(**{shelf: getattr(before, shelf) for shelf in SHELVES.values()})
     moved: set[Key] = set()
     retry: set[Key] = set()
     checked, first = 0, True
@@ -65,6 +65,7 @@ def shape(gateway: Gateway | None) -> object:
         gateway.organisations,
         gateway.policies,
         gateway.allow_local_endpoints,
+        gateway.rate_limit_service is None,
     )
 
 

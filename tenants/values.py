@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import re2
 from immutables import Map
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetPydanticSchema, 
 from pydantic_core import PydanticCustomError, core_schema
 
 ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+OUR_HEADERS = "x-gatecast-"  # how the gateway's own headers begin
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)")
@@ -70,6 +72,13 @@ def _duration(value: Any) -> timedelta:
     return length
 
 
+def _patience(length: timedelta) -> timedelta:
+    """What a client waits with. Envoy counts whole milliseconds, and none of them would mean for ever."""
+    if not timedelta(milliseconds=1) <= length <= timedelta(seconds=10):
+        raise fault("GC106", "nobody can wait that long, or so short a time", "1ms to 10s, as in 200ms")
+    return length
+
+
 def duration_text(length: timedelta) -> str:
     """A duration as a user would write it: the largest unit that keeps it whole."""
     milliseconds = length // timedelta(milliseconds=1)
@@ -119,7 +128,8 @@ def _method(text: str) -> str:
     return text
 
 
-def _host(text: str) -> str:
+def host_name(text: str) -> str:
+    """A full name of a host in lower case; `fault` if it is none."""
     host = text.lower()
     if len(host) > 253 or not _HOST.fullmatch(host):
         hint = "a full name without port, path or wildcard, as in acme.example.com; xn-- form for other alphabets"
@@ -233,20 +243,37 @@ def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     raise fault("GC119", f"{str(twice)!r} is listed twice", "once is enough")
 
 
+def is_url(text: str) -> bool:
+    """Whether the text is a URL that can be asked for."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not any(c.isspace() for c in text)
+
+
+def _url(text: str) -> str:
+    if not is_url(text):
+        raise fault("GC121", f"{text!r} is not a URL", "as in https://login.example.com/.well-known/jwks.json")
+    return text
+
+
 Id = Annotated[str, AfterValidator(_id)]
 Int = Annotated[int, Strict()]
 Positive = Annotated[int, Strict(), Field(ge=1, le=1_000_000_000)]
 Bool = Annotated[bool, Strict()]
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(duration_text)]
+Patience = Annotated[Duration, AfterValidator(_patience)]
 Size = Annotated[int, BeforeValidator(_size), PlainSerializer(_size_text)]
 HeaderName = Annotated[str, AfterValidator(header_name)]
 PlainHeaderName = Annotated[str, AfterValidator(plain_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 Text = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_header_value)]
 Method = Annotated[str, AfterValidator(_method)]
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, AfterValidator(host_name)]
 Regex = Annotated[str, Field(min_length=1), AfterValidator(regex)]
 Path = Annotated[str, AfterValidator(_path)]
+Url = Annotated[str, AfterValidator(_url)]
 Ip = Annotated[str, AfterValidator(_ip)]
 IpAndPort = Annotated[Address, BeforeValidator(_endpoint), PlainSerializer(str)]
 NameAndPort = Annotated[Address, BeforeValidator(_name_and_port), PlainSerializer(str)]
@@ -284,3 +311,17 @@ HeaderPairs = Annotated[
     _Pairs, mapping_of(HeaderName, HeaderValue, _pairs), BeforeValidator(one_case), PlainSerializer(mapping_text)
 ]
 Pairs = Annotated[_Pairs, mapping_of(Text, HeaderValue, _pairs), PlainSerializer(mapping_text)]
+
+
+OURS = frozenset({"tenant", "route", "organisation"})
+"""What an authorization server is told by the gateway, and by no document."""
+
+
+def _context(pairs: _Pairs) -> _Pairs:
+    for name, _value in pairs:
+        if name in OURS:
+            raise fault("GC107", f"{name!r} is told by the gateway itself", "a name of your own, as in plan")
+    return pairs
+
+
+Context = Annotated[Pairs, AfterValidator(_context)]

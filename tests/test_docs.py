@@ -23,6 +23,7 @@ from tenants import documents, paths, policies
 from tenants.catalog import Catalog, Changes
 from tenants.codes import CODES
 from tenants.effective import provenance, view
+from tenants.keysets.fetcher import Fetcher
 from tenants.policies import POLICIES
 from tenants.reading import read
 from tenants.values import duration_text
@@ -51,7 +52,7 @@ allow_local_endpoints: true
 ---
 {kind: Service, id: payments, endpoints: ["10.0.0.4:80"]}
 ---
-{kind: Service, id: opa, endpoints: ["10.0.0.5:80"]}
+{kind: Service, id: opa, protocol: grpc, endpoints: ["10.0.0.5:80"]}
 ---
 {kind: Route, id: orders, match: {prefix: /api/orders}, service: orders}
 ---
@@ -191,7 +192,7 @@ def plane(telemetry: Telemetry) -> tuple[Plane, Metrics]:
     """What a server process assembles."""
     metrics = Metrics(telemetry.registry)
     made = Plane(Hub(metrics, wall=lambda: 0.0))
-    telemetry.watch(made)
+    telemetry.watch(made, Fetcher(made.keyed))
     return made, metrics
 
 

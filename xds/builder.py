@@ -25,12 +25,13 @@ from xds.translate import Built, ClusterSpec, Needs
 Changes = dict[str, dict[str, Resource | None]]
 Snapshots = dict[str, Snapshot]
 Build = Callable[[], tuple[Iterable[Built], tuple[Problem, ...]]]
+NOBODY = ""  # in place of a tenant: whose the listeners are, and what these need by themselves
 SLICE = 50  # tenants translated before the caller gets a turn: about 5 ms
 
 
 @dataclass(slots=True)
 class _Made:
-    """What one tenant came to on one gateway."""
+    """What one tenant (or `NOBODY`) came to on one gateway."""
 
     names: frozenset[tuple[str, str]] = frozenset()
     needs: Needs = Needs()  # noqa: RUF009 - it is immutable
@@ -55,7 +56,6 @@ class _Fleet:
     """Everything the builder remembers of one gateway."""
 
     snapshot: Snapshot
-    listeners: frozenset[str] = frozenset()
     tenants: dict[str, _Made] = field(default_factory=dict)
     users: dict[ClusterSpec, int] = field(default_factory=dict)
     specs: dict[str, set[ClusterSpec]] = field(default_factory=dict)
@@ -117,6 +117,13 @@ class Builder:
         """Where the keys come from that anybody's tokens are checked with."""
         return frozenset().union(*(fleet.shards.sources for fleet in self._fleets.values()))
 
+    def users(self, sources: Iterable[Source]) -> dict[Source, list[tuple[str, str]]]:
+        """The gateways and tenants whose tokens are checked with the keys of each source."""
+        fleets = self._fleets.items()
+        return {
+            one: [(name, tenant) for name, fleet in fleets for tenant in fleet.shards.users(one)] for one in sources
+        }
+
     @property
     def lingering(self) -> bool:
         """A sweep would find something."""
@@ -139,7 +146,7 @@ class Builder:
         if fleet is None:
             fleet = self._fleets[gateway.id] = _Fleet(Snapshot.empty(gateway.id))
             tenants = catalog.tenants
-        if gateway.id in touched.gateways or not fleet.listeners:
+        if gateway.id in touched.gateways or NOBODY not in fleet.tenants:
             self._listeners(fleet, gateway)
         for count, tenant in enumerate(sorted(tenants), 1):
             self._tenant(catalog, fleet, gateway, tenant)
@@ -154,13 +161,8 @@ class Builder:
 
     def _listeners(self, fleet: _Fleet, gateway: Gateway) -> None:
         made = self._made(fleet, Key("Gateway", gateway.id), lambda: (translate.listeners(gateway), ()))
-        if made is None:
-            return
-        names = frozenset(one.name for one in made)
-        for gone in fleet.listeners - names:
-            fleet.turn.put("LDS", gone, None)
-        _put(made, fleet.turn)
-        fleet.listeners = names
+        if made is not None:
+            self._replace(fleet, NOBODY, made, Needs(translate.gateway_needs(gateway), translate.claimed(gateway)))
 
     def _tenant(self, catalog: Catalog, fleet: _Fleet, gateway: Gateway, name: str) -> None:
         """Translate one tenant anew. A tenant that cannot be translated keeps what it had."""

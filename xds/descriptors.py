@@ -77,6 +77,7 @@ NEWER = (
     ),
     Newer("envoy.extensions.formatter.cel.v3.Cel", "cel_config", 1, "envoy.config.core.v3.CelExpressionConfig"),
     Newer("envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit", "enable_retry_after_header", 19),
+    Newer("envoy.extensions.filters.http.ratelimit.v3.RateLimit", "enable_retry_after_header", 19),
 )
 
 

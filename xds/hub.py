@@ -73,10 +73,14 @@ class Hub:
         self._doubts: OrderedDict[tuple[str, str, str], frozenset[str]] = OrderedDict()
         self._doubted = 0  # names in all of them
 
-    def gateway(self, cluster: str) -> str | None:
-        """The gateway of a proxy by its node.cluster; with a single gateway every name is that one (settings.md)."""
-        if cluster in self.snapshots:
-            return cluster
+    def gateway(self, node: Node) -> str | None:
+        """The gateway of a proxy by its node.cluster; with a single gateway every name is that one (settings.md).
+
+        The rate limit service can say a node.id alone: `<gateway>`, or `<gateway>/` and a name of its own.
+        """
+        named = node.cluster or node.id.partition("/")[0]
+        if named in self.snapshots:
+            return named
         return next(iter(self.snapshots)) if len(self.snapshots) == 1 else None
 
     async def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
@@ -96,7 +100,7 @@ class Hub:
 
     def join(self, node: Node, peer: str, variant: str, *, delta: bool, kinds: tuple[str, ...]) -> Client:
         """Open a stream for `node`, whose gateway exists (`gateway`)."""
-        gateway = self.gateway(node.cluster)
+        gateway = self.gateway(node)
         assert gateway is not None, "the caller refuses nodes of unknown gateways"
         self._count += 1
         doubts = self._recall(gateway, node.id, kinds)

@@ -19,14 +19,15 @@ class Kind:
     `users`: kinds whose resources may still use ours: a removal waits until this client has let go of them.
     `parts`: a resource of ours holds several things that others use one by one, by the name `<resource>/<part>`; its
     own `uses` lists them.
-    `service`, `sotw`, `delta`: the gRPC service of its own and that service's two streaming methods.
+    `service`, `sotw`, `delta`: the gRPC service of its own and that service's streaming methods; "": it has none for
+    delta.
     """
 
     name: str
     message: str
     service: str
     sotw: str
-    delta: str
+    delta: str = ""
     complete: bool = False
     legacy_wildcard: bool = False
     needs: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class Kind:
 
 _ROWS = (
     Kind("CDS", "envoy.config.cluster.v3.Cluster", "envoy.service.cluster.v3.ClusterDiscoveryService",
-         "StreamClusters", "DeltaClusters", complete=True, legacy_wildcard=True, users=("RDS",)),
+         "StreamClusters", "DeltaClusters", complete=True, legacy_wildcard=True, users=("LDS", "RDS")),
     Kind("EDS", "envoy.config.endpoint.v3.ClusterLoadAssignment", "envoy.service.endpoint.v3.EndpointDiscoveryService",
          "StreamEndpoints", "DeltaEndpoints", users=("CDS",)),
     Kind("SDS", "envoy.extensions.transport_sockets.tls.v3.Secret", "envoy.service.secret.v3.SecretDiscoveryService",
@@ -49,12 +50,15 @@ _ROWS = (
          "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
          "StreamExtensionConfigs", "DeltaExtensionConfigs", users=("RDS",), parts=True),
     Kind("LDS", "envoy.config.listener.v3.Listener", "envoy.service.listener.v3.ListenerDiscoveryService",
-         "StreamListeners", "DeltaListeners", complete=True, legacy_wildcard=True),
+         "StreamListeners", "DeltaListeners", complete=True, legacy_wildcard=True, needs=("CDS",)),
     Kind("SRDS", "envoy.config.route.v3.ScopedRouteConfiguration",
     "envoy.service.route.v3.ScopedRoutesDiscoveryService",
          "StreamScopedRoutes", "DeltaScopedRoutes", complete=True, legacy_wildcard=True),
     Kind("RDS", "envoy.config.route.v3.RouteConfiguration", "envoy.service.route.v3.RouteDiscoveryService",
          "StreamRoutes", "DeltaRoutes", needs=("CDS", "ECDS"), users=("SRDS",)),
+    Kind("RLS", "ratelimit.config.ratelimit.v3.RateLimitConfig",
+         "ratelimit.service.ratelimit.v3.RateLimitConfigDiscoveryService",
+         "StreamRlsConfigs", complete=True, legacy_wildcard=True),
 )  # fmt: skip
 
 KINDS: Mapping[str, Kind] = {row.name: row for row in _ROWS}

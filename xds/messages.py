@@ -5,13 +5,15 @@ at once. Maps are encoded sorted (`encode`), also inside `Any` (`pack`), so equa
 process. The schema is envoy-data-plane's: see `xds.descriptors`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf import json_format, message_factory
 from google.protobuf.message import Message
 
+from protos import ratelimit_pb2
 from xds import descriptors
 
 ROOTS = (
@@ -22,18 +24,25 @@ ROOTS = (
     "envoy.config.route.v3.FilterConfig",
     "envoy.config.route.v3.RouteConfiguration",
     "envoy.config.route.v3.ScopedRouteConfiguration",
+    "envoy.config.trace.v3.OpenTelemetryConfig",
+    "envoy.extensions.access_loggers.file.v3.FileAccessLog",
     "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+    "envoy.extensions.access_loggers.stats.v3.Config",
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
     "envoy.extensions.clusters.dns.v3.DnsCluster",
     "envoy.extensions.filters.http.buffer.v3.Buffer",
     "envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
     "envoy.extensions.filters.http.cors.v3.Cors",
     "envoy.extensions.filters.http.cors.v3.CorsPolicy",
+    "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+    "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
     "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
     "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
     "envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig",
     "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+    "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
+    "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute",
     "envoy.extensions.filters.http.rbac.v3.RBAC",
     "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
     "envoy.extensions.filters.http.router.v3.Router",
@@ -42,17 +51,25 @@ ROOTS = (
     "envoy.extensions.formatter.cel.v3.Cel",
     "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
     "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+    "envoy.extensions.transport_sockets.tls.cert_mappers.sni.v3.SNI",
+    "envoy.extensions.transport_sockets.tls.cert_mappers.static_name.v3.StaticName",
+    "envoy.extensions.transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config",
+    "envoy.extensions.tracers.opentelemetry.samplers.v3.TraceIdRatioBasedSamplerConfig",
     "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
     "envoy.extensions.transport_sockets.tls.v3.Secret",
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
 )
 POOL = descriptors.pool(ROOTS)
+OTHERS: Mapping[str, Callable[..., Message]] = MappingProxyType(
+    {"ratelimit.config.ratelimit.v3.RateLimitConfig": ratelimit_pb2.RateLimitConfig}
+)
+"""Messages that are not Envoy's, by the name they travel under."""
 
 
 def message(name: str) -> Callable[..., Message]:
     """The class of a message by its full name, e.g. `envoy.config.route.v3.Route`; KeyError if no root reaches it."""
-    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
+    return OTHERS.get(name) or message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
 
 
 Any_ = message("google.protobuf.Any")

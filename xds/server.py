@@ -178,7 +178,7 @@ class Session:
             raise Ended(grpc.StatusCode.UNAVAILABLE, "not ready: settings are still being loaded")
         if node is None:
             raise Ended(grpc.StatusCode.INVALID_ARGUMENT, "the first request of a stream must carry its node")
-        if self._hub.gateway(node.cluster) is None:
+        if self._hub.gateway(node) is None:
             names = ", ".join(sorted(self._hub.snapshots)) or "none"
             why = f"node.cluster {node.cluster[:SHOWN]!r} names no gateway; gateways: {names[: 5 * SHOWN]}"
             raise Ended(grpc.StatusCode.NOT_FOUND, why)
@@ -318,5 +318,5 @@ def _services() -> dict[str, dict[str, Method]]:
 
 
 def _own(kind: Kind) -> dict[str, Method]:
-    only = (kind.name,)
-    return {kind.sotw: Method(False, only, kind.name), kind.delta: Method(True, only, kind.name)}
+    names = ((kind.sotw, False), (kind.delta, True))
+    return {name: Method(delta, (kind.name,), kind.name) for name, delta in names if name}

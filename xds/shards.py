@@ -7,7 +7,7 @@ as long as the new ones are on their way, and a demand that a proxy cannot find 
 from collections.abc import Iterable
 
 from tenants.keysets.source import Source
-from xds.translate import SHARD_NAMES, Provider
+from xds.translate import CLAIM_SHARD, SHARD_NAMES, Provider
 
 
 class Shards:
@@ -17,7 +17,7 @@ class Shards:
         self.dirty: set[str] = set(SHARD_NAMES)  # an empty one is content too: a listener waits for each
         self.unused: set[Provider] = set()
         self._users: dict[Provider, set[str]] = {}
-        self._shards: dict[str, set[Provider]] = {name: set() for name in SHARD_NAMES}
+        self._shards: dict[str, set[Provider]] = {name: set() for name in (*SHARD_NAMES, CLAIM_SHARD)}
         self._sources: dict[Source, set[Provider]] = {}
 
     @property
@@ -26,8 +26,9 @@ class Shards:
         return frozenset(self._sources)
 
     def of(self, shard: str) -> frozenset[Provider]:
-        """The providers of a shard, those that linger too."""
-        return frozenset(self._shards[shard])
+        """The providers of a shard, those that linger too: but for the one that all requests are asked for."""
+        found = frozenset(self._shards[shard])
+        return found - self.unused if shard == CLAIM_SHARD else found
 
     def users(self, source: Source) -> frozenset[str]:
         """The tenants whose tokens are checked with the keys of this source."""
@@ -35,6 +36,7 @@ class Shards:
 
     def use(self, tenant: str, now: frozenset[Provider], before: frozenset[Provider]) -> None:
         """A tenant uses these providers now, and used those before."""
+        self.dirty |= {CLAIM_SHARD} & {one.shard for one in now ^ before}
         for one in now - before:
             self._users.setdefault(one, set()).add(tenant)
             self.unused.discard(one)

@@ -25,6 +25,9 @@ import click
     "--quiet", type=float, metavar="SECONDS", help="Read a change when files were quiet so long.  [default: 0.05]"
 )
 @click.option("--bound", type=float, metavar="SECONDS", help="At the latest after so long.  [default: 0.5]")
+@click.option(
+    "--keys-stale", type=float, metavar="SECONDS", help="Keys of an issuer serve so long without news.  [default: 86400]"
+)
 def command(config: Path | None, **flags: Any) -> None:
     """Serve settings to proxies, live.
 

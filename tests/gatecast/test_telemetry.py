@@ -13,6 +13,7 @@ from gatecast.plane import Plane
 from gatecast.serve import SHOWN, told
 from gatecast.telemetry import Telemetry, set_up_logs
 from tenants.errors import Problem
+from tenants.keysets.fetcher import Fetcher
 from xds.hub import Hub
 from xds.metrics import Metrics
 
@@ -47,7 +48,7 @@ def test_on_a_console_what_a_proxy_says_cannot_steer_the_terminal() -> None:
 def test_the_numbers_of_the_plane_are_shown_and_no_label_is_a_tenant() -> None:
     telemetry = Telemetry()
     plane = Plane(Hub(Metrics(telemetry.registry), wall=lambda: 0.0))
-    telemetry.watch(plane)
+    telemetry.watch(plane, Fetcher(plane.keyed))
     bad = "".join(f"kind: Tenant\nid: t{number}\norganisation: nix\n---\n" for number in range(3))
     plane.catalog = plane.catalog.apply(changes(BASE)).catalog.apply(changes(bad, "b.yaml")).catalog
     value = telemetry.registry.get_sample_value

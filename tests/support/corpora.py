@@ -59,7 +59,11 @@ POLICIES: dict[str, list[Json]] = {
     "body_limit": [{"max": "1B"}, {"max": "4294967295B"}],
     "maintenance": [{}, {"status": 599, "message": "日" * 1024}, {"status": 400, "message": TEXT}],
     "jwt": [{"issuer": "https://id.example", "jwks": {"uri": "https://id.example/jwks"}}],
-    "authz": [{"service": "opa", "context": {"plan": "gold"}}],
+    "authz": [
+        {"service": "opa"},
+        {"service": "opa", "on_failure": "allow", "timeout": "1ms", "body": "1B"},
+        {"service": "odd-3", "timeout": "10s", "body": "1MiB", "context": {"plan": TEXT, "é": ""}},
+    ],
 }
 
 MATCHES: list[Json] = [
@@ -138,7 +142,8 @@ def _world(selector: Json, tenants: list[Json]) -> World:
     listeners = [{"name": "public", "port": 8080}, {"name": "six", "port": 65535, "address": "::"}]
     everywhere = {"correlation_id": {}, "rate_limit": {"requests": 9, "per": "second"}, "timeout": {"request": "5s"}}
     edge = gateway(tenant=selector, listeners=listeners, policies=everywhere)
-    return world(map(_given, [edge, service(), service("s" * 63), *services, *_routes(), *tenants]))
+    named = [service(), service("opa", protocol="grpc"), service("s" * 63)]
+    return world(map(_given, [edge, *named, *services, *_routes(), *tenants]))
 
 
 def by_header() -> World:

@@ -30,15 +30,18 @@ Headers = Mapping[str, str] | Sequence[tuple[str, str]]
 MARK = "x-mark"
 """A response header of /probe that tells which change a tenant's table has seen."""
 
+FLUSH = ("--file-flush-interval-msec", "20")
+"""Lines of the access log are on their way after so long; Envoy's own 10 s are for machines that write many."""
+
 _KINDS = ("CDS", "EDS", "LDS", "SRDS", "RDS")
 
 
-def gateway(port: int, by: str = "header", **policies: Any) -> Json:
-    """The gateway `edge`; a request names its tenant `by` header (x-tenant-id) or by host."""
+def gateway(port: int, by: str = "header", more: Json | None = None, **policies: Any) -> Json:
+    """The gateway `edge`; a request names its tenant `by` header (x-tenant-id) or by host. `more` are other fields."""
     said = {"from": "host"} if by == "host" else {"from": "header", "name": "x-tenant-id"}
     listener = {"name": "public", "address": "127.0.0.1", "port": port}
     body = {"tenant": said, "listeners": [listener], "allow_local_endpoints": True, "policies": policies}
-    return {"kind": "Gateway", "id": "edge", **body}
+    return {"kind": "Gateway", "id": "edge", **body, **(more or {})}
 
 
 def service(name: str, *behind: upstreams.Upstream | int, **more: Any) -> Json:
@@ -188,17 +191,23 @@ def _marked(document: Json, mark: str) -> Json:
 
 
 @asynccontextmanager
-async def edge(folder: Path, by: str = "header", **policies: Any) -> AsyncIterator[Edge]:
-    """Start all of it; `policies` are the gateway's. At the end Envoy must have rejected nothing."""
+async def edge(
+    folder: Path, by: str = "header", more: Json | None = None, others: Iterable[Json] = (), **policies: Any
+) -> AsyncIterator[Edge]:
+    """Start all of it; `policies` and `more` are the gateway's, `others` further documents.
+
+    At the end Envoy must have rejected nothing.
+    """
     async with AsyncExitStack() as stack:
         echo = await stack.enter_async_context(upstreams.Upstream("echo"))
         probe = await stack.enter_async_context(upstreams.Upstream("probe"))
         port = envoys.free_port()
         routes = (route("a"), route("b"), route("probe", {"path": "/probe"}, "probe"))
-        documents = (gateway(port, by, **policies), service("echo", echo), service("probe", probe), *routes)
+        named = (service("echo", echo), service("probe", probe), *others)
+        documents = (gateway(port, by, more, **policies), *named, *routes)
         served = await stack.enter_async_context(planes.plane(text(documents)))
         assert served.problems() == []
-        proxy = await stack.enter_async_context(envoys.envoy(served.bootstrap(), folder))
+        proxy = await stack.enter_async_context(envoys.envoy(served.bootstrap(), folder, arguments=FLUSH))
         await proxy.ready()
         made = Edge(served, proxy, echo, port, by)
         stack.push_async_callback(made.close)

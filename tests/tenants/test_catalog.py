@@ -183,6 +183,46 @@ def test_a_local_endpoint_waits_for_the_gateway_to_allow_it() -> None:
     assert back.gateways["edge"].allow_local_endpoints
 
 
+OPA = "kind: Service\nid: opa\nprotocol: %s\nendpoints: ['10.0.0.9:1']\n"
+ASKS = "kind: Tenant\nid: %s\npolicies: {authz: {service: %s}}\n"
+
+
+def test_who_asks_waits_for_a_server_that_speaks_grpc() -> None:
+    made = catalog(BASE, OPA % "http2", ASKS % ("acme", "opa"))
+    assert codes(made) == [("acme", "GC216")]
+    assert "acme" not in made.tenants
+    mended = made.apply(changes(OPA % "grpc", "b.yaml")).catalog
+    assert mended.problems == ()
+    assert "acme" in mended.tenants
+
+
+def test_a_server_that_is_asked_stays_one_until_nobody_asks() -> None:
+    made = catalog(BASE, OPA % "grpc", ASKS % ("acme", "opa"), ASKS % ("beta", "opa"))
+    assert made.problems == ()
+    other = made.apply(changes(OPA % "http1", "b.yaml")).catalog
+    (problem,) = other.problems
+    said = "Tenant/acme asks it in `authz`, by gRPC (grpc; or change Tenant/acme first)"
+    assert str(problem) == f"b.yaml:3 Service/opa protocol: {said} [GC216]"
+    assert other.services["opa"].protocol == "grpc"
+    fewer = other.apply(changes("kind: Tenant\nid: acme\n", "c.yaml")).catalog
+    assert codes(fewer) == [("opa", "GC216")]
+    none = fewer.apply(changes("kind: Tenant\nid: beta\n", "d.yaml")).catalog
+    assert (none.problems, none.services["opa"].protocol) == ((), "http1")
+
+
+def test_nobody_who_asks_a_service_holds_up_its_changes() -> None:
+    made = catalog(BASE, OPA % "http1", ASKS % ("acme", "opa"))
+    moved = made.apply(changes((OPA % "http1").replace("10.0.0.9", "10.0.0.10"), "b.yaml")).catalog
+    assert codes(moved) == [("acme", "GC216")]
+    assert str(moved.services["opa"].endpoints[0].address) == "10.0.0.10:1"
+
+
+def test_a_route_called_authz_asks_nobody() -> None:
+    """Its override names a service for requests, in a path that looks alike."""
+    named = "kind: Route\nid: authz\nmatch: {path: /authz}\nservice: orders\n"
+    assert catalog(BASE, named, "kind: Tenant\nid: a\nroutes: {authz: {service: orders}}\n").problems == ()
+
+
 def test_nothing_new_is_the_same_catalog() -> None:
     made = catalog(BASE)
     assert made.apply(changes(BASE)) == Step(made, Touched())

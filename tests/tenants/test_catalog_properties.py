@@ -31,8 +31,9 @@ BODIES = {
         GATEWAY + "tenant: nobody\n",
     ],
     Key("Service", "s"): [
+        "kind: Service\nid: s\ndns: 'a:1'\nprotocol: grpc\n",
         "kind: Service\nid: s\ndns: 'a:1'\n",
-        "kind: Service\nid: s\nendpoints: ['127.0.0.1:1']\n",
+        "kind: Service\nid: s\nendpoints: ['127.0.0.1:1']\nprotocol: grpc\n",
         "kind: Service\nid: s\n",
     ],
     Key("Service", "t"): ["kind: Service\nid: t\ndns: 'b:1'\n", "kind: Service\nid: t\nendpoints: ['10.0.0.1:1']\n"],
@@ -62,7 +63,7 @@ BODIES = {
                 "organisation: o\npolicies: {rate_limit: {requests: 5}}\n"
                 "routes: {q: {policies: {retry: {on: [5xx]}}}}\n",
             ),
-            TENANT % (name, "policies: {rate_limit: null}\n"),
+            TENANT % (name, "policies: {rate_limit: null, authz: {service: s}}\n"),
             TENANT % (name, "status: unknown\n"),
         ]
         for name in ("a", "b", "c")
@@ -117,6 +118,12 @@ def is_consistent(made: Catalog) -> None:
         if document is None:
             continue
         assert all(made.get(target) for target, _loc in references(document))
+        asked = [
+            made.services[target.id]
+            for target, loc in references(document)
+            if loc[-3:] == ("policies", "authz", "service")
+        ]
+        assert all(service.protocol == "grpc" for service in asked)
         assert taken.isdisjoint(exclusive(document))
         taken |= set(exclusive(document))
     strict = any(not gateway.allow_local_endpoints for gateway in made.gateways.values())
@@ -131,8 +138,8 @@ def nothing_was_missed(made: Catalog) -> None:
 
 
 def _told(problem: Problem) -> Problem:
-    """A problem but for whom GC211 names: one of several who refer."""
-    return replace(problem, message="", hint="") if problem.code == "GC211" else problem
+    """A problem but for whom it names: one of several who refer."""
+    return replace(problem, message="", hint="") if problem.code in ("GC211", "GC216") else problem
 
 
 def lagging_documents_say_why(made: Catalog, newest: dict[Key, int | None]) -> None:

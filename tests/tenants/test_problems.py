@@ -186,6 +186,18 @@ ALONE: dict[str, tuple[str, Expected]] = {
         "kind: Gateway\nid: g\nlisteners:\n  - {name: a, port: 1}\n  - {name: b, address: 10.0.0.1, port: 1}\n",
         [("GC123", "listeners", 3)],
     ),
+    "a context that is ours": (
+        "kind: Tenant\nid: a\npolicies: {authz: {context: {plan: x, tenant: b}}}\n",
+        [("GC107", "policies.authz.context", 3)],
+    ),
+    "a wait without end": (
+        "kind: Tenant\nid: a\npolicies: {authz: {timeout: 11s}}\n",
+        [("GC106", "policies.authz.timeout", 3)],
+    ),
+    "a body too large to show": (
+        "kind: Tenant\nid: a\npolicies: {authz: {body: 2MiB}}\n",
+        [("GC106", "policies.authz.body", 3)],
+    ),
     "everything at once": (
         "kind: Tenant\nid: a\nstatus: paused\nhost: x\npolicies: {timeout: {idle: 5, x: 1}}\n"
         "---\nkind: Rout\n---\nid: b\n",
@@ -215,6 +227,14 @@ BESIDE: dict[str, tuple[str, Expected]] = {
     "unknown authz service": (
         "kind: Tenant\nid: t\npolicies:\n  authz: {service: opa}\n",
         [("GC202", "policies.authz.service", 4)],
+    ),
+    "an authz service that does not speak gRPC": (
+        "kind: Tenant\nid: t\nroutes:\n  orders:\n    policies: {authz: {service: orders}}\n",
+        [("GC216", "routes.orders.policies.authz.service", 5)],
+    ),
+    "an authz service of a gateway that does not speak gRPC": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\npolicies:\n  authz: {service: orders}\n",
+        [("GC216", "policies.authz.service", 5)],
     ),
     "unknown route": ("kind: Tenant\nid: t\nroutes:\n  order: {}\n", [("GC203", "routes.order", 4)]),
     "host claimed twice": (

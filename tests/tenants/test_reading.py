@@ -40,7 +40,7 @@ policies:
   retry: {attempts: 2, on: [5xx, reset], per_try_timeout: 250ms}
   access: {allow: [10.0.0.0/8, "2001:db8::/32"], deny: [10.1.0.0/16]}
   body_limit: {max: 64KiB}
-  authz: {service: opa, on_failure: allow, context: {tier: gold}}
+  authz: {service: opa, timeout: 1s, on_failure: allow, context: {tier: gold}, body: 8KiB}
   maintenance: {status: 502, message: "Back at %d{10}."}
 ---
 kind: Service

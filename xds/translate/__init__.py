@@ -1,26 +1,31 @@
 """Documents to Envoy messages: pure functions, one tenant at a time. `xds.builder` and the CLI call these alone.
 
 `listeners(gateway)`, `tenant(view)`, `cluster(service, spec)`, `endpoints(service)` and `shard(name, providers, keys)`
-build resources that are not encoded yet (`Built`). `unsupported(view)` and `unsupported_service(service)` say what a
+build resources that are not encoded yet (`Built`). `gateway_needs(gateway)` are the clusters that a gateway needs by
+itself. `unsupported(view)` and `unsupported_service(service)` say what a
 document asks for and Envoy is not told.
 """
 
 from xds.translate.built import Built, ClusterSpec
 from xds.translate.clusters import cluster, endpoints
-from xds.translate.jwt import SHARD_NAMES, Provider, shard
+from xds.translate.jwt import CLAIM_SHARD, SHARD_NAMES, Provider, claimed, shard
 from xds.translate.listeners import listeners
+from xds.translate.needs import gateway_needs
 from xds.translate.routes import tenant
 from xds.translate.support import unsupported, unsupported_service
 from xds.translate.uses import Needs
 
 __all__ = [
+    "CLAIM_SHARD",
     "SHARD_NAMES",
     "Built",
     "ClusterSpec",
     "Needs",
     "Provider",
+    "claimed",
     "cluster",
     "endpoints",
+    "gateway_needs",
     "listeners",
     "shard",
     "tenant",

@@ -9,7 +9,8 @@ from tenants.paths import Match
 from tenants.policies import Maintenance, RequiredHeader
 from xds import messages
 from xds.translate.edits import Edits
-from xds.translate.errors import body
+from xds.translate.errors import body, code_of
+from xds.translate.marks import answers_with
 from xds.translate.matches import everything, header, methods, takes
 
 Route = messages.message("envoy.config.route.v3.Route")
@@ -29,6 +30,7 @@ def answer(
         name=name,
         match=match,
         direct_response=_direct(status, text),
+        metadata=answers_with(code_of(text)),
         typed_per_filter_config=configs,
         response_headers_to_add=said.response_headers_to_add,
         response_headers_to_remove=said.response_headers_to_remove,
@@ -40,14 +42,14 @@ def _direct(status: int, text: str) -> Message:
     return DirectResponseAction(status=status, body=DataSource(inline_string=text))
 
 
-def wrong_tenant(header_name: str, tenant: str) -> Message:
+def wrong_tenant(header_name: str, tenant: str, configs: Configs) -> Message:
     """The first route of a tenant's table in header mode.
 
     Envoy chooses the table by the first of several values, while services see them all (`acme,beta`; listeners join
     repeated headers): such a request is refused.
     """
     match = everything(header(header_name, exact=tenant, invert=True))
-    return answer("bad-tenant-header", match, 400, _wrong_tenant(header_name))
+    return answer("bad-tenant-header", match, 400, _wrong_tenant(header_name), configs)
 
 
 @lru_cache(maxsize=64)
@@ -60,9 +62,9 @@ def suspended(tenant: str) -> Message:
     return answer("suspended", everything(), 403, body("tenant_suspended", tenant=tenant))
 
 
-def not_found(edits: Edits) -> Message:
+def not_found(configs: Configs, edits: Edits) -> Message:
     """The last route of a tenant's table."""
-    return answer("not-found", everything(), 404, body("not_found"), edits=edits)
+    return answer("not-found", everything(), 404, body("not_found"), configs, edits)
 
 
 def maintenance(name: str, match: Message, policy: Maintenance, configs: Configs, edits: Edits) -> Message:

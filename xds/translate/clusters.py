@@ -12,8 +12,8 @@ from tenants.policies import CircuitBreaker, Outlier, over
 from tenants.values import Address as ServiceAddress
 from xds import messages
 from xds.translate.built import Built, ClusterSpec
+from xds.translate.secrets import upstream
 from xds.translate.sources import ADS
-from xds.translate.support import needs_later
 
 _CORE = "envoy.config.core.v3."
 _CLUSTER = "envoy.config.cluster.v3."
@@ -53,8 +53,11 @@ HALF = 50
 _LB = {"round_robin": "ROUND_ROBIN", "least_request": "LEAST_REQUEST", "random": "RANDOM"}
 
 
-def cluster(service: Service, spec: ClusterSpec) -> tuple[Built, ...]:
-    """The cluster of a service under these limits; what a spec leaves open is as the service has it."""
+def cluster(service: Service, spec: ClusterSpec, *, ready: bool = True) -> tuple[Built, ...]:
+    """The cluster of a service under these limits; what a spec leaves open is as the service has it.
+
+    One that is not `ready` lacks what its TLS needs: it has no endpoints, and nothing goes out in the clear.
+    """
     outlier = over(spec.outlier, service.outlier)
     made = Cluster(
         name=spec.name,
@@ -68,19 +71,15 @@ def cluster(service: Service, spec: ClusterSpec) -> tuple[Built, ...]:
         common_lb_config=CommonLbConfig(healthy_panic_threshold=Percent(value=0)),
         ignore_health_on_host_removal=True,
     )
-    made.MergeFrom(_source(service))
-    companion = service.id if _by_eds(service) else ""
+    if service.tls and ready:
+        made.MergeFrom(Cluster(transport_socket=upstream(service, service.tls)))
+    made.MergeFrom(_source(service) if ready else Cluster(type="STATIC", load_assignment=_assignment(service, ())))
+    companion = service.id if ready and service.dns is None else ""
     return (Built("CDS", spec.name, made, companion=companion, owner=spec.owner),)
 
 
-def _by_eds(service: Service) -> bool:
-    return service.dns is None and not needs_later(service)
-
-
 def _source(service: Service) -> Message:
-    """Where the endpoints come from. A service that asks for what is not there yet has none: never in the clear."""
-    if needs_later(service):
-        return Cluster(type="STATIC", load_assignment=_assignment(service, ()))
+    """Where the endpoints come from."""
     if service.dns is None:
         return Cluster(type="EDS", eds_cluster_config=EdsClusterConfig(eds_config=ADS, service_name=service.id))
     refresh = messages.duration(DNS_REFRESH)
@@ -93,9 +92,9 @@ def _source(service: Service) -> Message:
     )
 
 
-def endpoints(service: Service) -> tuple[Built, ...]:
+def endpoints(service: Service, *, ready: bool = True) -> tuple[Built, ...]:
     """The endpoints of a service, by its id; none for a DNS name, which the proxy resolves."""
-    if not _by_eds(service):
+    if service.dns is not None or not ready:
         return ()
     found = tuple((endpoint.address, endpoint.weight) for endpoint in service.endpoints)
     return (Built("EDS", service.id, _assignment(service, found)),)

@@ -6,21 +6,22 @@ stands in `FILTERS` from the start, switched off: a tenant's change is then a ch
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.message import Message
 
+from tenants.documents import Gateway
 from tenants.effective import TenantView
-from tenants.policies import Access, BodyLimit, Cors, RateLimit
+from tenants.policies import Access, BodyLimit, Cors
 from tenants.values import IpNetwork
 from xds import messages
-from xds.translate import actions, edits, jwt
+from xds.translate import actions, authz, edits, jwt, quotas, tokens
 from xds.translate.edits import Edits
 from xds.translate.matches import text_matcher
-from xds.translate.rate_limits import rate_limit, unlimited
-from xds.translate.sources import ADS
+from xds.translate.rate_limits import unlimited
+from xds.translate.sources import ExtensionConfigSource, by_ecds
 
 _HTTP = "envoy.extensions.filters.http."
 HttpFilter = messages.message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
@@ -36,7 +37,6 @@ RbacPolicy = messages.message("envoy.config.rbac.v3.Policy")
 Permission = messages.message("envoy.config.rbac.v3.Permission")
 Principal = messages.message("envoy.config.rbac.v3.Principal")
 Principals = messages.message("envoy.config.rbac.v3.Principal.Set")
-ExtensionConfigSource = messages.message("envoy.config.core.v3.ExtensionConfigSource")
 CidrRange = messages.message("envoy.config.core.v3.CidrRange")
 FractionalPercent = messages.message("envoy.type.v3.FractionalPercent")
 RuntimeFractionalPercent = messages.message("envoy.config.core.v3.RuntimeFractionalPercent")
@@ -45,12 +45,11 @@ UInt32Value = messages.message("google.protobuf.UInt32Value")
 
 CORS = "envoy.filters.http.cors"
 RBAC = "envoy.filters.http.rbac"
-LOCAL_RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 BUFFER = "envoy.filters.http.buffer"
 ROUTER = "envoy.filters.http.router"
 
 
-def all_supported(_value: Any) -> str:
+def all_supported(_value: Any, _gateway: Gateway) -> str:
     """Most rows: Envoy is told all that the policy says."""
     return ""
 
@@ -62,10 +61,10 @@ class Row:
     `filter` and `config`: the per-route configuration of that HTTP filter; `off`: the one that lets everything pass.
     `demand`: the value as one tenant has it, where that is more than the policy says. `configs`: in place of a filter,
     the configurations of several filters by name, from the route's value and the one of the tenant's whole table, which
-    it stands against (either may be None).
+    it stands against (either may be None). `named`: what a route says under its own name, whatever its table says.
     `edits`: headers to change on a route. `action`: fields of the route's action. `elsewhere`: the module that handles
     it otherwise. `later`: nothing enforces it yet, and where it will come from. `unsupported` says what of a value
-    cannot be had yet ("": all can).
+    cannot be had on a gateway ("": all can).
     """
 
     policy: str
@@ -74,11 +73,12 @@ class Row:
     off: Callable[[], Message] | None = None
     demand: Callable[[Any, TenantView], Any] | None = None
     configs: Callable[[Any, Any], Mapping[str, Message]] | None = None
+    named: Callable[[Any, str], Mapping[str, Message]] | None = None
     edits: Callable[[Any], Edits] | None = None
     action: Callable[[Any], Mapping[str, Any]] | None = None
     elsewhere: str = ""
     later: str = ""
-    unsupported: Callable[[Any], str] = all_supported
+    unsupported: Callable[[Any, Gateway], str] = all_supported
 
 
 def cors(policy: Cors) -> Message:
@@ -121,14 +121,7 @@ def body_limit(policy: BodyLimit) -> Message:
     return BufferPerRoute(buffer=Buffer(max_request_bytes=UInt32Value(value=policy.max)))
 
 
-def _local_only(policy: RateLimit) -> str:
-    if policy.scope == "local":
-        return ""
-    return "a limit shared by all proxies comes with issue 3; until then each proxy enforces it by itself"
-
-
 _NEVER = RuntimeFractionalPercent(default_value=FractionalPercent(numerator=0))
-_LATER = "comes with issue 3"
 
 ROWS: Mapping[str, Row] = MappingProxyType(
     {
@@ -136,7 +129,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         for row in (
             Row("cors", CORS, config=cors, off=lambda: CorsPolicy(filter_enabled=_NEVER), edits=edits.cors),
             Row("access", RBAC, config=access, off=RbacPerRoute),
-            Row("rate_limit", LOCAL_RATE_LIMIT, config=rate_limit, off=unlimited, unsupported=_local_only),
+            Row("rate_limit", demand=quotas.limit, configs=quotas.configs, unsupported=quotas.unsupported),
             Row("body_limit", BUFFER, config=body_limit, off=lambda: BufferPerRoute(disabled=True)),
             Row("correlation_id", edits=edits.correlation_id),
             Row("headers", edits=edits.headers),
@@ -146,43 +139,49 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             Row("maintenance", elsewhere="answers"),
             Row("circuit_breaker", elsewhere="clusters"),
             Row("outlier", elsewhere="clusters"),
-            Row("jwt", demand=jwt.guard, configs=jwt.configs),
-            Row("authz", later=_LATER),
+            Row("jwt", demand=tokens.guard, configs=tokens.configs),
+            Row("authz", configs=authz.configs, named=authz.named),
         )
     }
 )
 
 BY_FILTER = tuple(row for row in ROWS.values() if row.filter or row.configs)
-GUARDS = frozenset({RBAC, jwt.TENANT_RBAC, *jwt.SHARD_NAMES})
+GUARDS = frozenset({RBAC, tokens.BINDING, *jwt.SHARD_NAMES, *authz.FILTERS})
 """The filters that keep somebody out: what a route answers itself is behind them too."""
 
+BY_NAME = tuple(row for row in BY_FILTER if row.named)
 BY_EDITS = tuple(row for row in ROWS.values() if row.edits)
 BY_ACTION = tuple(row for row in ROWS.values() if row.action)
 
 
-def _by_ecds(type_url: str) -> Callable[[], Message]:
-    return lambda: ExtensionConfigSource(config_source=ADS, type_urls=[type_url])
+_NONE: Mapping[str, Message] = MappingProxyType({})
 
 
 # In the order requests pass them: name, configuration or where it comes from, whether it is off until a table says so.
-FILTERS: tuple[tuple[str, Callable[[], Message], bool], ...] = (
+# None: there is such a filter only where the gateway brings its configuration.
+FILTERS: tuple[tuple[str, Callable[[], Message] | None, bool], ...] = (
     (CORS, CorsFilter, False),
     (RBAC, RbacFilter, True),
-    *((name, _by_ecds(jwt.TYPE_URL), True) for name in jwt.SHARD_NAMES),
-    (jwt.TENANT_RBAC, RbacFilter, True),
-    (LOCAL_RATE_LIMIT, unlimited, True),
+    *((name, partial(by_ecds, jwt.TYPE_URL), True) for name in jwt.SHARD_NAMES),
+    (tokens.CLAIMS, tokens.claims, True),
+    (tokens.BINDING, RbacFilter, True),
+    (authz.DENY, authz.deny, True),
+    (authz.ALLOW, authz.allow, True),
+    *((name, None, True) for name in quotas.SHARED),
+    (quotas.LOCAL, unlimited, True),
     (BUFFER, lambda: Buffer(max_request_bytes=UInt32Value(value=1)), True),
     (ROUTER, Router, False),
 )
 
 
-def chain(late: bool = False) -> list[Message]:
+def chain(late: bool = False, brought: Mapping[str, Message] = _NONE) -> list[Message]:
     """The HTTP filters of every listener; what is off is switched on by the configuration of a route or a tenant.
 
     Envoy looks for that once, before the first filter. Where a filter finds the table (`late`), all of them are on and
     let everything pass, but for the buffer: what has no table may have no body, and tables say otherwise (`open_late`).
     """
-    return [_filter(name, make(), disabled=off and not late) for name, make, off in FILTERS]
+    made = [(name, make() if make else brought.get(name), off) for name, make, off in FILTERS]
+    return [_filter(name, config, disabled=off and not late) for name, config, off in made if config is not None]
 
 
 def _filter(name: str, config: Message, *, disabled: bool) -> Message:
@@ -193,7 +192,7 @@ def _filter(name: str, config: Message, *, disabled: bool) -> Message:
 
 def open_late() -> dict[str, Message]:
     """What the table of every tenant says where it is found late, unless the tenant says more."""
-    return {BUFFER: config_of("body_limit", None)}
+    return {BUFFER: config_of("body_limit", None), **authz.OFF}
 
 
 @lru_cache(maxsize=16384)

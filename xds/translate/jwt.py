@@ -1,64 +1,59 @@
-"""`jwt` as Envoy's jwt_authn: providers by ECDS, a requirement by name in the tenant's table, RBAC on the claims.
+"""Token providers as Envoy's jwt_authn, by ECDS in shards. `tokens` demands them on routes.
 
 A provider is a filter's configuration, and a change of a listener closes connections: so each listener has SHARDS
 filters whose configurations come by ECDS, and a provider stands in the one that its issuer falls into. A tenant's table
 switches one of them on and names the requirement. Providers are shared by content, as clusters are; keys are inlined,
-so a proxy never calls an identity provider. Called by `filters`, `routes` and `xds.builder`.
+so a proxy never calls an identity provider. Where the token says who the tenant is (`from: claim`) one filter more asks
+for it before there is a table. Called by `tokens`, `selectors` and `xds.builder`.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 
 from google.protobuf.message import Message
+from immutables import Map
 
-from tenants.effective import TenantView
+from tenants.documents import Gateway
+from tenants.effective import base
+from tenants.keysets.keys import parse
 from tenants.keysets.source import Source
-from tenants.policies import Jwt
+from tenants.tokens import ASYMMETRIC, Jwt
 from xds import messages
 from xds.translate.built import Built
 
 _JWT = "envoy.extensions.filters.http.jwt_authn.v3."
-_RBAC = "envoy.extensions.filters.http.rbac.v3."
 JwtAuthentication = messages.message(_JWT + "JwtAuthentication")
 JwtProvider = messages.message(_JWT + "JwtProvider")
 JwtHeader = messages.message(_JWT + "JwtHeader")
 JwtClaimToHeader = messages.message(_JWT + "JwtClaimToHeader")
 JwtRequirement = messages.message(_JWT + "JwtRequirement")
 JwtRequirementOrList = messages.message(_JWT + "JwtRequirementOrList")
+RequirementRule = messages.message(_JWT + "RequirementRule")
 RemoteJwks = messages.message(_JWT + "RemoteJwks")
-PerRouteConfig = messages.message(_JWT + "PerRouteConfig")
+RouteMatch = messages.message("envoy.config.route.v3.RouteMatch")
 HttpUri = messages.message("envoy.config.core.v3.HttpUri")
 DataSource = messages.message("envoy.config.core.v3.DataSource")
 TypedExtensionConfig = messages.message("envoy.config.core.v3.TypedExtensionConfig")
 Empty = messages.message("google.protobuf.Empty")
-RbacFilter = messages.message(_RBAC + "RBAC")
-RbacPerRoute = messages.message(_RBAC + "RBACPerRoute")
-Rbac = messages.message("envoy.config.rbac.v3.RBAC")
-RbacPolicy = messages.message("envoy.config.rbac.v3.Policy")
-Permission = messages.message("envoy.config.rbac.v3.Permission")
-Principal = messages.message("envoy.config.rbac.v3.Principal")
-Principals = messages.message("envoy.config.rbac.v3.Principal.Set")
-SourcedMetadata = messages.message("envoy.config.rbac.v3.SourcedMetadata")
-MetadataMatcher = messages.message("envoy.type.matcher.v3.MetadataMatcher")
-PathSegment = messages.message("envoy.type.matcher.v3.MetadataMatcher.PathSegment")
-ValueMatcher = messages.message("envoy.type.matcher.v3.ValueMatcher")
-StringMatcher = messages.message("envoy.type.matcher.v3.StringMatcher")
 
 SHARDS = 16
 """A change of one provider sends those of its shard anew."""
 
 NAMESPACE = "envoy.filters.http.jwt_authn"
 PAYLOAD = "payload"
-"""Where the verified claims stand in a request's dynamic metadata."""
+CLAIMED = "claimed"
+"""Where the verified claims stand in a request's dynamic metadata: for a table, and for the choice of one."""
 
-TENANT_RBAC = "gatecast.tenant"
 TYPE_URL = "type.googleapis.com/" + _JWT + "JwtAuthentication"
 
 _NO_KEYS = "gatecast.no_keys"
+
+# The scheme knows no case (RFC 9110, 11.1), and Envoy looks for these letters. `tokens` refuses any other spelling.
+_SCHEMES = ("Bearer ", "bearer ", "BEARER ")
 
 
 def shard_name(number: int) -> str:
@@ -67,6 +62,8 @@ def shard_name(number: int) -> str:
 
 
 SHARD_NAMES = tuple(map(shard_name, range(SHARDS)))
+CLAIM_SHARD = "gatecast.jwt.claim"
+"""The filter (and its ECDS resource) that asks for a token before there is a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +77,7 @@ class Provider:
     shard: str
     issuer: str
     audiences: tuple[str, ...]
+    algorithms: tuple[str, ...]
     skew: int
     forward: tuple[tuple[str, str], ...]
     source: Source | None
@@ -91,76 +89,38 @@ class Provider:
         return f"{self.shard}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """What one route demands of a token. `tenant` is set where the `claim` must name it."""
-
-    provider: Provider
-    required: bool
-    claim: str = ""
-    tenant: str = ""
-
-
 @lru_cache(maxsize=16384)
 def provider(policy: Jwt, local: bool) -> Provider:
     """The provider a policy needs; `local`: the gateway allows key sets on loopback."""
-    source = None if policy.jwks.keys else Source(policy.issuer, policy.jwks.uri or "", local)
-    inline = policy.jwks.text() if policy.jwks.keys else ""
+    jwks = policy.jwks
+    inline = jwks.text() if jwks and jwks.keys else ""
+    source = None if inline else Source(policy.issuer, (jwks and jwks.uri) or "", local)
     skew = int(policy.clock_skew / timedelta(seconds=1))
-    said = [policy.issuer, policy.audiences, skew, policy.forward_claims, source and source.uri, local, inline]
+    forward = tuple((claim, name) for claim, name in policy.forward_claims if ":" not in claim)
+    algorithms = tuple(sorted(policy.algorithms))
+    said = [policy.issuer, policy.audiences, algorithms, skew, forward, source and source.uri, local, inline]
     name = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
-    shard = int(hashlib.sha256(policy.issuer.encode()).hexdigest()[:8], 16) % SHARDS
-    return Provider(
-        name, shard_name(shard), policy.issuer, policy.audiences, skew, policy.forward_claims, source, inline
-    )
+    shard = shard_name(int(hashlib.sha256(policy.issuer.encode()).hexdigest()[:8], 16) % SHARDS)
+    return Provider(name, shard, policy.issuer, policy.audiences, algorithms, skew, forward, source, inline)
 
 
-def guard(policy: Jwt, view: TenantView) -> Guard:
-    """The policy as a route's demand, for this tenant."""
-    made = provider(policy, view.gateway.allow_local_endpoints)
-    claim = policy.tenant_claim or ""
-    return Guard(made, policy.required, claim, view.tenant.id if claim else "")
+def claimed(gateway: Gateway) -> frozenset[Provider]:
+    """The provider whose tokens say who the tenant is; none where requests say that otherwise."""
+    policy = base(gateway.policies, Map(), Map()).policies.jwt
+    if gateway.tenant.source != "claim" or policy is None:
+        return frozenset()
+    made = provider(policy, gateway.allow_local_endpoints)
+    return frozenset({replace(made, shard=CLAIM_SHARD, forward=())})
 
 
-def configs(mine: Guard | None, theirs: Guard | None) -> dict[str, Message]:
-    """The per-route configurations; `theirs`: what the whole table says, against which a route says its own."""
-    found: dict[str, Message] = {}
-    if theirs is not None:
-        found[theirs.provider.shard] = messages.pack(PerRouteConfig(disabled=True))
-        if theirs.claim:
-            found[TENANT_RBAC] = messages.pack(RbacPerRoute())
-    if mine is not None:
-        found[mine.provider.shard] = messages.pack(PerRouteConfig(requirement_name=_requirement(mine)))
-        if mine.claim:
-            found[TENANT_RBAC] = messages.pack(RbacPerRoute(rbac=RbacFilter(rules=_bound(mine))))
-    return found
-
-
-def _requirement(one: Guard) -> str:
-    return one.provider.name if one.required else f"{one.provider.name}?"
-
-
-def _bound(one: Guard) -> Message:
-    """The verified claim names the tenant. Where no token is required, one that is absent passes."""
-    who = _claim(one.claim, ValueMatcher(string_match=StringMatcher(exact=one.tenant)))
-    if not one.required:
-        anyone = Principal(not_id=_claim("iss", ValueMatcher(present_match=True)))
-        who = Principal(or_ids=Principals(ids=[who, anyone]))
-    return Rbac(action="ALLOW", policies={"tenant": RbacPolicy(permissions=[Permission(any=True)], principals=[who])})
-
-
-def _claim(name: str, value: Message) -> Message:
-    path = [PathSegment(key=PAYLOAD), *(PathSegment(key=key) for key in claim_path(name))]
-    return Principal(
-        sourced_metadata=SourcedMetadata(
-            metadata_matcher=MetadataMatcher(filter=NAMESPACE, path=path, value=value),
-        )
-    )
+def same_tokens(one: Provider, other: Provider) -> bool:
+    """Whether both take tokens of one issuer, with the same keys."""
+    return (one.issuer, one.source, one.inline) == (other.issuer, other.source, other.inline)
 
 
 def claim_path(name: str) -> tuple[str, ...]:
-    """A dot descends, as in `realm.tenant`; a claim that is named by a URL is one name."""
-    return (name,) if "://" in name else tuple(name.split("."))
+    """A dot descends, as in `realm.tenant`; a claim with a colon in its name is named by a URI: one name."""
+    return (name,) if ":" in name else tuple(name.split("."))
 
 
 def shard(name: str, providers: Iterable[Provider], keys: Mapping[Source, str]) -> Built:
@@ -169,6 +129,7 @@ def shard(name: str, providers: Iterable[Provider], keys: Mapping[Source, str]) 
     config = JwtAuthentication(
         providers={one.name: _provider(one, keys) for one in found},
         requirement_map={name: need for one in found for name, need in _requirements(one)},
+        rules=[_always(one) for one in found if one.shard == CLAIM_SHARD],
     )
     body = TypedExtensionConfig(name=name, typed_config=messages.pack(config))
     return Built("ECDS", name, body, uses=frozenset(one.part for one in found))
@@ -180,19 +141,45 @@ def _requirements(one: Provider) -> tuple[tuple[str, Message], ...]:
     return (one.name, needs), (f"{one.name}?", JwtRequirement(requires_any=either))
 
 
+def _always(one: Provider) -> Message:
+    return RequirementRule(match=RouteMatch(prefix="/"), requires=JwtRequirement(provider_name=one.name))
+
+
 def _provider(one: Provider, keys: Mapping[Source, str]) -> Message:
     text = one.inline if one.source is None else keys.get(one.source, "")
     made = JwtProvider(
         issuer=one.issuer,
         audiences=one.audiences,
         forward=True,
-        from_headers=[JwtHeader(name="authorization", value_prefix="Bearer ")],
-        payload_in_metadata=PAYLOAD,
+        from_headers=[JwtHeader(name="authorization", value_prefix=scheme) for scheme in _SCHEMES],
+        payload_in_metadata=CLAIMED if one.shard == CLAIM_SHARD else PAYLOAD,
         clock_skew_seconds=one.skew,
         claim_to_headers=[JwtClaimToHeader(claim_name=claim, header_name=name) for claim, name in one.forward],
     )
-    made.MergeFrom(_keys(text))
+    made.MergeFrom(_keys(_usable(text, one.algorithms)))
     return made
+
+
+_ASYMMETRIC = tuple(sorted(ASYMMETRIC))
+
+
+def _usable(text: str, algorithms: tuple[str, ...]) -> str:
+    """The keys for these algorithms, "" if there is none."""
+    if not text or (algorithms == _ASYMMETRIC and '"oct"' not in text):
+        return text
+    return _narrowed(text, algorithms)
+
+
+@lru_cache(maxsize=4096)
+def _narrowed(text: str, algorithms: tuple[str, ...]) -> str:
+    """Envoy goes by a key's `alg`, and tries one without with whatever a token says: so each key says its own."""
+    keys = [
+        key.jwk | {"alg": name}
+        for key in parse(text.encode(), symmetric=True).keys
+        for name in key.algorithms
+        if name in algorithms
+    ]
+    return json.dumps({"keys": keys}, sort_keys=True, separators=(",", ":")) if keys else ""
 
 
 def _keys(text: str) -> Message:

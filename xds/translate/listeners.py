@@ -11,12 +11,17 @@ from google.protobuf.message import Message
 from tenants.documents import Gateway
 from tenants.documents import Listener as ListenerDocument
 from xds import messages
+from xds.translate.access_logs import access_logs
 from xds.translate.actions import STREAM_IDLE
 from xds.translate.built import Built
 from xds.translate.filters import chain
+from xds.translate.needs import gateway_needs
+from xds.translate.quotas import filters
 from xds.translate.replies import local_replies
-from xds.translate.selectors import Selection, selection
+from xds.translate.secrets import downstream
+from xds.translate.selectors import selection
 from xds.translate.sources import ADS
+from xds.translate.tracing import tracing
 
 _CORE = "envoy.config.core.v3."
 _LISTENER = "envoy.config.listener.v3."
@@ -35,26 +40,36 @@ BoolValue = messages.message("google.protobuf.BoolValue")
 UInt32Value = messages.message("google.protobuf.UInt32Value")
 
 SERVER = "gatecast"
+HANDSHAKE = timedelta(seconds=10)
+"""How long a client may take for TLS, and wait for a certificate that an Envoy without delta is never told of."""
+
 _YES = BoolValue(value=True)
 
 
-def listeners(gateway: Gateway) -> tuple[Built, ...]:
-    """All listeners of a gateway; each takes every tenant's table."""
-    chosen = selection(gateway.tenant)
-    return tuple(Built("LDS", one.name, _listener(one, chosen)) for one in gateway.listeners)
+def listeners(gateway: Gateway, lacking: frozenset[str] = frozenset()) -> tuple[Built, ...]:
+    """All listeners of a gateway; each takes every tenant's table.
+
+    `lacking`: files of authorities that are not there; who asks for certificates of these is not opened.
+    """
+    used = frozenset(spec.name for spec in gateway_needs(gateway))
+    open_ = [one for one in gateway.listeners if one.tls is None or one.tls.client_ca not in lacking]
+    return tuple(Built("LDS", one.name, _listener(one, gateway), used) for one in open_)
 
 
-def _listener(document: ListenerDocument, chosen: Selection) -> Message:
+def _listener(document: ListenerDocument, gateway: Gateway) -> Message:
     # "::" is every address of either family, as everywhere else.
     address = SocketAddress(address=document.address, port_value=document.port, ipv4_compat=document.address == "::")
-    manager = messages.pack(_manager(document.name, chosen))
+    manager = messages.pack(_manager(document.name, gateway))
     http = NetworkFilter(name="envoy.filters.network.http_connection_manager", typed_config=manager)
-    return Listener(
-        name=document.name, address=Address(socket_address=address), filter_chains=[FilterChain(filters=[http])]
-    )
+    found = FilterChain(filters=[http])
+    if document.tls:
+        timeout = messages.duration(HANDSHAKE)
+        found.MergeFrom(FilterChain(transport_socket=downstream(document.tls), transport_socket_connect_timeout=timeout))
+    return Listener(name=document.name, address=Address(socket_address=address), filter_chains=[found])
 
 
-def _manager(name: str, chosen: Selection) -> Message:
+def _manager(name: str, gateway: Gateway) -> Message:
+    chosen = selection(gateway.tenant)
     return HttpConnectionManager(
         stat_prefix=name,
         scoped_routes=ScopedRoutes(
@@ -64,8 +79,10 @@ def _manager(name: str, chosen: Selection) -> Message:
             scoped_rds=ScopedRds(scoped_rds_config_source=ADS),
         ),
         early_header_mutation_extensions=chosen.early(),
-        http_filters=[*chosen.filters(), *chain(chosen.late)],
+        http_filters=[*chosen.filters(), *chain(chosen.late, filters(gateway.rate_limit_service))],
         local_reply_config=local_replies(),
+        access_log=access_logs(gateway),
+        tracing=tracing(gateway),
         # The client's address is that of the connection: a header from outside is not believed.
         use_remote_address=_YES,
         always_set_request_id_in_response=True,

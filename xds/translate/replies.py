@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from xds import messages
 from xds.translate.edits import header
 from xds.translate.errors import CODES
+from xds.translate.tokens import AMBIGUOUS, WRONG_TENANT
 
 _CORE = "envoy.config.core.v3."
 _LOG = "envoy.config.accesslog.v3."
@@ -34,15 +35,16 @@ UInt32Value = messages.message("google.protobuf.UInt32Value")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Which of Envoy's own answers get which error; `reason`: with the short names Envoy has for what went wrong.
+    """Which of Envoy's own answers get which error; `reason`: what its details say of the cause.
 
-    `status` is one to give in place of Envoy's.
+    `status` is one to give in place of Envoy's, `challenge` a `www-authenticate` header.
     """
 
     code: str
     when: Callable[[], Message]
-    reason: bool = False
+    reason: str = ""
     status: int | None = None
+    challenge: str = ""
 
 
 def _status(status: int) -> Callable[[], Message]:
@@ -64,7 +66,48 @@ def _when(condition: str) -> Callable[[], Message]:
     return lambda: AccessLogFilter(extension_filter=ExtensionFilter(name=name, typed_config=expression))
 
 
+_FLAGS = "%RESPONSE_FLAGS%"
+"""The short names Envoy has for what went wrong."""
+
+_SAID = "%LOCAL_REPLY_BODY%"
+"""What an authorization server said: it refused without a content type, so that is no answer for a client yet."""
+
+_DETAILS = "%RESPONSE_CODE_DETAILS%"
+"""Which check a token failed."""
+
+
+def _token(fault: str) -> Callable[[], Message]:
+    return _detail(f"jwt_authn_access_denied{{{fault}}}")
+
+
+def _binding(policy: str) -> Callable[[], Message]:
+    return _detail(f"rbac_access_denied_matched_policy[{policy}]")
+
+
+# The second is a provider that the proxy does not have: the order of changes prevents that, and if not, nobody gets in.
+_NO_KEYS = (
+    "response.code_details == 'jwt_authn_access_denied{Jwks_remote_fetch_is_failed}'"
+    " || response.code_details.startsWith('jwt_authn_access_denied{Wrong_requirement_name')"
+)
+_INVALID = 'Bearer error="invalid_token"'
+
+# A claim with a line break, which no header can carry.
+_UNFIT_CLAIM = "response.code_details.startsWith('filter_removed_required_request_headers{invalid_header_value')"
+
+_REFUSED = "response.code_details == 'ext_authz_denied'"
+
 REPLIES = (
+    Reply("not_authorized", _when(_REFUSED), reason=_SAID),
+    Reply("authz_unavailable", _when("response.code_details in ['ext_authz_error', 'ext_authz_invalid']"), status=503),
+    Reply("rate_limit_unavailable", _detail("rate_limiter_error"), status=503),
+    Reply("token_missing", _token("Jwt_is_missing")),
+    Reply("token_expired", _token("Jwt_is_expired")),
+    Reply("token_not_for_this_audience", _token("Audiences_in_Jwt_are_not_allowed")),
+    Reply("keys_unavailable", _when(_NO_KEYS), status=503, challenge="Bearer"),
+    Reply("wrong_tenant", _binding(WRONG_TENANT)),
+    Reply("token_invalid", _binding(AMBIGUOUS), reason=_DETAILS, status=401, challenge=_INVALID),
+    Reply("token_invalid", _when(_UNFIT_CLAIM), reason=_DETAILS, status=401, challenge=_INVALID),
+    Reply("token_invalid", _status(401), reason=_DETAILS),
     Reply("upgrade_refused", _detail("upgrade_failed")),
     Reply("bad_request", _status(400)),
     Reply("access_denied", _status(403)),
@@ -76,11 +119,11 @@ REPLIES = (
     Reply("rate_limited", _status(429)),
     Reply("headers_too_large", _status(431)),
     Reply("not_implemented", _status(501)),
-    Reply("bad_gateway", _status(502), reason=True),
-    Reply("overloaded", _flag("UO"), reason=True),
-    Reply("no_healthy_upstream", _flag("UH"), reason=True),
-    Reply("upstream_unavailable", _status(503), reason=True),
-    Reply("upstream_timeout", _status(504), reason=True),
+    Reply("bad_gateway", _status(502), reason=_FLAGS),
+    Reply("overloaded", _flag("UO"), reason=_FLAGS),
+    Reply("no_healthy_upstream", _flag("UH"), reason=_FLAGS),
+    Reply("upstream_unavailable", _status(503), reason=_FLAGS),
+    Reply("upstream_timeout", _status(504), reason=_FLAGS),
 )
 
 
@@ -89,8 +132,16 @@ def local_replies() -> Message:
     as_it_is = SubstitutionFormatString(
         text_format_source=DataSource(inline_string="%LOCAL_REPLY_BODY%"), content_type="application/json"
     )
-    given = ResponseMapper(filter=_detail("direct_response")(), body_format_override=as_it_is)
-    return LocalReplyConfig(mappers=[given, *map(_mapper, REPLIES)], body_format=_format("error", True))
+    given = (_detail("direct_response"), _when(f"{_REFUSED} && 'content-type' in response.headers"))
+    mappers = [ResponseMapper(filter=when(), body_format_override=as_it_is) for when in given]
+    return LocalReplyConfig(mappers=[*mappers, *map(_mapper, REPLIES)], body_format=_format("error", _FLAGS))
+
+
+_ID = header("x-request-id", "%UNIQUE_ID%", "ADD_IF_ABSENT")
+
+
+def _challenge(said: str) -> Message:
+    return header("www-authenticate", said, "OVERWRITE_IF_EXISTS_OR_ADD")
 
 
 def _mapper(row: Reply) -> Message:
@@ -99,12 +150,12 @@ def _mapper(row: Reply) -> Message:
         filter=row.when(),
         status_code=None if row.status is None else UInt32Value(value=row.status),
         body_format_override=_format(row.code, row.reason),
-        headers_to_add=[header("x-request-id", "%UNIQUE_ID%", "ADD_IF_ABSENT")],
+        headers_to_add=[_ID, _challenge(row.challenge)] if row.challenge else [_ID],
     )
 
 
-def _format(code: str, reason: bool) -> Message:
-    details = {"status": "%RESPONSE_CODE%"} | ({"reason": "%RESPONSE_FLAGS%"} if reason else {})
+def _format(code: str, reason: str) -> Message:
+    details = {"status": "%RESPONSE_CODE%"} | ({"reason": reason} if reason else {})
     return SubstitutionFormatString(
         json_format=_struct({"error": {"code": code, "message": CODES[code], "details": details}})
     )

@@ -15,17 +15,31 @@ from google.protobuf.message import Message
 
 from tenants.documents import Route as RouteDocument
 from tenants.effective import TenantView
-from tenants.policies import Policies
+from tenants.policies import Authz, Policies
 from xds import messages
-from xds.translate import answers
+from xds.translate import answers, authz, quotas
 from xds.translate.actions import Targets, rewrite, to
-from xds.translate.built import Built
+from xds.translate.built import Built, ClusterSpec
 from xds.translate.edits import Edits
-from xds.translate.filters import BY_ACTION, BY_EDITS, BY_FILTER, CORS, GUARDS, ROWS, action_of, configs_of, open_late
-from xds.translate.jwt import Guard, Provider
+from xds.translate.filters import (
+    BY_ACTION,
+    BY_EDITS,
+    BY_FILTER,
+    BY_NAME,
+    CORS,
+    GUARDS,
+    ROWS,
+    action_of,
+    configs_of,
+    open_late,
+)
+from xds.translate.jwt import Provider
+from xds.translate.marks import mark
 from xds.translate.matches import everything, preflights, taken
-from xds.translate.selectors import HOST_HEADER, selection
+from xds.translate.quotas import Shared
+from xds.translate.selectors import selection
 from xds.translate.support import unenforced
+from xds.translate.tokens import Guard
 from xds.translate.uses import Needs, Specs, specs_of
 
 _ROUTE = "envoy.config.route.v3."
@@ -43,6 +57,8 @@ _BODY_BYTES = UInt32Value(value=16_384)
 _FILTERED = tuple(row.policy for row in BY_FILTER)
 _PLAIN = tuple(name for name, row in ROWS.items() if row not in BY_FILTER and row.elsewhere != "clusters")
 _NAMES = _FILTERED + _PLAIN
+_NAMED = frozenset(row.policy for row in BY_NAME)
+_LIMIT = _FILTERED.index("rate_limit")
 _filtered = attrgetter(*_FILTERED)
 _plain = attrgetter(*_PLAIN)
 _AS_TENANT = object()
@@ -69,17 +85,22 @@ def tenant(view: TenantView) -> tuple[tuple[Built, ...], Needs]:
         return (), Needs()
     specs, demands = specs_of(view), _Demands(view)
     table = _table(view, specs, demands)
-    needs = Needs(frozenset(spec for one in specs for spec, _weight in one), demands.providers)
+    clusters = frozenset(spec for one in specs for spec, _weight in one) | frozenset(map(ClusterSpec, demands.asked))
+    needs = Needs(clusters, demands.providers)
     used = frozenset(spec.name for spec in needs.clusters) | frozenset(one.part for one in needs.providers)
     scopes = tuple(Built("SRDS", key, _scope(key, name), frozenset({name}), owner=name) for key in keys)
-    return (*scopes, Built("RDS", name, table, used, owner=name)), needs
+    return (*scopes, Built("RDS", name, table, used, owner=name), *quotas.resource(demands.limits)), needs
 
 
 class _Demands:
-    """What the rows demand of one tenant's requests, and the token providers that takes. Lives as long as one call."""
+    """What the rows demand of one tenant's requests, the token providers and authorization servers that takes, and the
+    limits that somebody else counts. Lives as long as one call.
+    """
 
     def __init__(self, view: TenantView) -> None:
         self.providers: frozenset[Provider] = frozenset()
+        self.asked: frozenset[str] = frozenset()
+        self.limits: set[Shared] = set()
         self._view = view
         self._seen: dict[int, tuple[Any, ...]] = {}  # by identity: most routes have the very same policies
 
@@ -89,8 +110,18 @@ class _Demands:
             said = zip(BY_FILTER, _filtered(policies), strict=True)
             values = [row.demand(one, self._view) if row.demand and one is not None else one for row, one in said]
             self.providers |= {one.provider for one in values if isinstance(one, Guard)}
+            self.asked |= {one.service for one in values if isinstance(one, Authz)}
             self._seen[id(policies)] = tuple(values)
         return self._seen[id(policies)]
+
+    def own(self, values: tuple[Any, ...], route: str) -> tuple[Any, ...]:
+        """What a route says; a shared limit that it has for itself is counted under its name."""
+        said = values[_LIMIT]
+        if not isinstance(said, _Against) or not isinstance(said.value, Shared):
+            return values
+        mine = said.value.of(route)
+        self.limits.add(mine)
+        return (*values[:_LIMIT], _Against(mine, said.theirs), *values[_LIMIT + 1 :])
 
 
 def _scope(key: str, table: str) -> Message:
@@ -100,19 +131,23 @@ def _scope(key: str, table: str) -> Message:
 
 
 def _table(view: TenantView, specs: Specs, demands: _Demands) -> Message:
-    suspended = view.tenant.status == "suspended"
+    suspended, chosen = view.tenant.status == "suspended", selection(view.gateway.tenant)
+    routes = [answers.suspended(view.tenant.id)] if suspended else _routes(view, specs, demands)
+    shared = {} if suspended else _shared(demands.of(view.policies))
     table: Any = RouteConfiguration(
         name=view.tenant.id,
-        request_headers_to_remove=[HOST_HEADER] if view.gateway.tenant.source == "host" else [],
+        request_headers_to_remove=[chosen.header] if chosen.ours else [],
         max_direct_response_body_size_bytes=_BODY_BYTES,
+        typed_per_filter_config=authz.identity(view.tenant) if demands.asked else {},
     )
     # Built in place: a message that is handed to a constructor is copied with all that is in it.
     table.virtual_hosts.add(
         name=view.tenant.id,
         domains=["*"],
-        routes=[answers.suspended(view.tenant.id)] if suspended else _routes(view, specs, demands),
-        typed_per_filter_config=_late(view) | ({} if suspended else _shared(demands.of(view.policies))),
+        routes=routes,
+        typed_per_filter_config=_late(view) | dict(authz.OFF if demands.asked else {}) | shared,
     )
+    mark(table)
     return table  # type: ignore[no-any-return]
 
 
@@ -131,16 +166,19 @@ def _shared(values: tuple[Any, ...]) -> dict[str, Message]:
 
 def _routes(view: TenantView, specs: Specs, demands: _Demands) -> list[Message]:
     theirs = demands.of(view.policies)
+    demands.limits |= {one for one in theirs if isinstance(one, Shared)}
     selector = view.gateway.tenant
-    routes = [answers.wrong_tenant(selector.name or "", view.tenant.id)] if selector.source == "header" else []
-    same = tuple(None if value is None else _AS_TENANT for value in theirs)
+    own = _named(dict(zip(_FILTERED, theirs, strict=True)), "")
+    routes = [answers.wrong_tenant(selector.name or "", view.tenant.id, own)] if selector.source == "header" else []
+    same = tuple(map(_beside, _FILTERED, theirs, theirs, repeat(())))
     for route, one in zip(view.routes, specs, strict=True):
         override = view.tenant.routes.get(route.route.id)
         apart = override.policies if override else ()
         mine = demands.of(route.policies)
         filtered = same if mine == theirs and not apart else tuple(map(_beside, _FILTERED, theirs, mine, repeat(apart)))
         targets = tuple([(spec.name, weight) for spec, weight in one])
-        routes.extend(_entries(_Same(route.route), targets, filtered + _plain(route.policies)))
+        said = demands.own(filtered, route.route.id)
+        routes.extend(_entries(_Same(route.route), targets, said + _plain(route.policies)))
     return [*routes, _last(view.policies)]
 
 
@@ -148,7 +186,7 @@ def _beside(name: str, theirs: Any, value: Any, apart: Container[str]) -> Any:
     """A route's value beside its tenant's. What an override names (`apart`) is the route's own: a bucket of its own."""
     if value is None:
         return None if theirs is None else _Against(None, theirs)
-    if name not in apart and (value is theirs or value == theirs):
+    if name not in apart and name not in _NAMED and (value is theirs or value == theirs):
         return _AS_TENANT
     return _Against(value, theirs)
 
@@ -173,7 +211,7 @@ def _entries(same: _Same, targets: Targets, values: tuple[Any, ...]) -> tuple[Me
     """A route with what stands ahead of it."""
     document = same.document
     said = dict(zip(_NAMES, values, strict=True))
-    configs, edits, match = _configs(said), _edits(said), taken(document.match)
+    configs, edits, match = _configs(said) | _named(said, document.id), _edits(said), taken(document.match)
     answered = {name: config for name, config in configs.items() if name in GUARDS}
     if missing := unenforced(said):
         return (answers.closed(document.id, match, missing, edits),)
@@ -190,12 +228,13 @@ def _entries(same: _Same, targets: Targets, values: tuple[Any, ...]) -> tuple[Me
 def _preflights(document: RouteDocument, said: Said, action: Message, configs: Mapping[str, Message]) -> list[Message]:
     """A route for preflights alone, where the real one would not take them, or a refusal would.
 
-    Envoy's CORS filter answers them before they are sent anywhere, but works on routes that send somewhere only.
+    Envoy's CORS filter answers them before they are sent anywhere, but works on routes that send somewhere only. To it
+    an empty origin is none, and the request goes on: past the guards of the real route.
     """
     match = document.match
     if _value(said["cors"]) is None or not (match.methods or match.headers or said["required_headers"]):
         return []
-    own = {CORS: configs[CORS]} if CORS in configs else {}
+    own = {name: config for name, config in configs.items() if name == CORS or name in GUARDS}
     return [Route(name=document.id, match=preflights(match), route=action, typed_per_filter_config=own)]
 
 
@@ -206,6 +245,16 @@ def _configs(said: Said) -> dict[str, Message]:
         one = said[row.policy]
         if isinstance(one, _Against):
             found |= configs_of(row.policy, one.value, one.theirs)
+    return found
+
+
+def _named(said: Said, route: str) -> dict[str, Message]:
+    """The configurations that say which route it is; "": what no route takes."""
+    found: dict[str, Message] = {}
+    for row in BY_NAME:
+        value = _value(said[row.policy])
+        if row.named and value is not None:
+            found |= row.named(value, route)
     return found
 
 
@@ -236,6 +285,7 @@ def _fields(said: Said) -> dict[str, Any]:
 @lru_cache(maxsize=4096)
 def _last(policies: Policies) -> Message:
     said = dict(zip(_NAMES, (*_filtered(policies), *_plain(policies)), strict=True))
+    configs = _named(said, "")
     if policies.maintenance is not None:
-        return answers.maintenance("maintenance", everything(), policies.maintenance, {}, _edits(said))
-    return answers.not_found(_edits(said))
+        return answers.maintenance("maintenance", everything(), policies.maintenance, configs, _edits(said))
+    return answers.not_found(configs, _edits(said))

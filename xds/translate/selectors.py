@@ -7,7 +7,8 @@ Envoy picks a tenant's table by a header whose value must equal the scope's key,
   values are joined by a comma before anything else; the first chooses the table, whose first route answers 400.
 - `host`: names of hosts know no case. A first filter writes the host in lower case into a header of our own, a second
   has the table chosen anew; the port is cut off where the header is read. What this needs came with Envoy 1.40.
-- `claim`: comes with issue 3; until then no request names a tenant, and every answer is 404.
+- `claim`: a filter verifies the token (`jwt`), a second writes the claim into a header of our own if it can be the id
+  of a tenant, and the table is chosen anew. Without a token it is 401, whatever the path.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +21,10 @@ from google.protobuf.message import Message
 from tenants.documents import TenantSelector
 from xds import messages
 from xds.translate.edits import header
+from xds.translate.jwt import CLAIM_SHARD, CLAIMED, TYPE_URL
 from xds.translate.matches import header_key
+from xds.translate.sources import by_ecds
+from xds.translate.tokens import claim_value
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3."
@@ -41,19 +45,26 @@ HOST_HEADER = "x-gatecast-host"
 """Our own header in host mode. What a client sends under this name is dropped, and services never see it."""
 
 CLAIM_HEADER = "x-gatecast-claim"
+"""The same where the tenant comes from a claim."""
+
+
+# Of anything but one name and a port, the service could make another tenant's host: such a host is nobody's.
+_ONE_HOST = 'request.host.matches("^[^,:]+(:[0-9]*)?$") ? request.host.lowerAscii() : ""'
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The header that holds the key, and what ends the key in it.
 
-    `ours`: nobody outside may set the header. `lower_case`: the host is written into it.
+    `ours`: nobody outside may set the header. `written`: what a filter writes into it, in the language of expressions.
+    `verified`: a token is verified before.
     """
 
     header: str
     ends: str = ""
     ours: bool = False
-    lower_case: bool = False
+    written: str = ""
+    verified: bool = False
 
     def key_builder(self) -> Message:
         """How Envoy reads the scope's key."""
@@ -72,18 +83,19 @@ class Selection:
     @property
     def late(self) -> bool:
         """Whether a filter finds the table: until then a request has none."""
-        return self.lower_case
+        return bool(self.written)
 
     def filters(self) -> list[Message]:
         """The first HTTP filters."""
-        return [_lower_case_host(), _choose_again()] if self.lower_case else []
+        token = [HttpFilter(name=CLAIM_SHARD, config_discovery=by_ecds(TYPE_URL))] if self.verified else []
+        return [*token, _write(self.header, self.written), _choose_again()] if self.late else []
 
 
 SELECTIONS: Mapping[str, Callable[[str], Selection]] = MappingProxyType(
     {
         "header": lambda name: Selection(header_key(name), ends=","),
-        "host": lambda _name: Selection(HOST_HEADER, ends=":", ours=True, lower_case=True),
-        "claim": lambda _name: Selection(CLAIM_HEADER, ours=True),
+        "host": lambda _name: Selection(HOST_HEADER, ends=":", ours=True, written=_ONE_HOST),
+        "claim": lambda name: Selection(CLAIM_HEADER, ours=True, written=_an_id(name), verified=True),
     }
 )
 
@@ -98,15 +110,17 @@ def _joined(name: str) -> Message:
     return header(name, f'%CEL(request.headers["{name}"])%', "OVERWRITE_IF_EXISTS")
 
 
-# Of anything but one name and a port, the service could make another tenant's host: such a host is nobody's.
-_ONE_HOST = 'request.host.matches("^[^,:]+(:[0-9]*)?$") ? request.host.lowerAscii() : ""'
+def _an_id(claim: str) -> str:
+    """The claim if it can be a tenant's id; nothing if it is anything else, or no text, or absent."""
+    value = claim_value(CLAIMED, claim)
+    return f'{value}.matches("^[a-z0-9-]+$") ? {value} : ""'
 
 
-def _lower_case_host() -> Message:
+def _write(name: str, expression: str) -> Message:
     functions = messages.pack(Cel(cel_config=CelExpressionConfig(enable_string_functions=True)))
-    host = header(HOST_HEADER, f"%CEL({_ONE_HOST})%", "OVERWRITE_IF_EXISTS_OR_ADD")
+    value = header(name, f"%CEL({expression})%", "OVERWRITE_IF_EXISTS_OR_ADD")
     mutations = Mutations(
-        request_mutations=[HeaderMutation(append=host)],
+        request_mutations=[HeaderMutation(append=value)],
         formatters=[TypedExtensionConfig(name="envoy.formatter.cel", typed_config=functions)],
     )
     return _filter("envoy.filters.http.header_mutation", HeaderMutationFilter(mutations=mutations))

@@ -11,8 +11,9 @@ from tenants.effective import TenantView
 from tenants.errors import Problem
 from tenants.policies import POLICIES
 from xds.translate.filters import ROWS, all_supported
+from xds.translate.jwt import claimed, provider, same_tokens
 
-CODE = "GC301"
+CODE, OTHER_ISSUER = "GC301", "GC302"
 _HINT = "take it out, or serve this tenant where it is enforced"
 _LATER = tuple(row for row in ROWS.values() if row.later)
 _ASKED = tuple((name, row) for name, row in ROWS.items() if row.later or row.unsupported is not all_supported)
@@ -26,7 +27,7 @@ def unenforced(policies: Mapping[str, Any]) -> tuple[str, ...]:
 
 def unsupported(view: TenantView) -> tuple[Problem, ...]:
     """What of this tenant's settings Envoy is not told, each named once with the document that says it."""
-    found = dict.fromkeys((*_of_gateway(view), *_of_routes(view)))
+    found = dict.fromkeys((*_of_claims(view), *_of_routes(view)))
     return tuple(found)
 
 
@@ -41,11 +42,17 @@ def needs_later(service: Service) -> bool:
     return service.tls is not None
 
 
-def _of_gateway(view: TenantView) -> Iterator[Problem]:
-    gateway = view.gateway
-    if gateway.tenant.source == "claim":
-        text = "the tenant from a claim comes with issue 3; until then every request is answered 404"
-        yield Problem(CODE, "Gateway", gateway.id, "tenant.from", text, "header or host")
+def _of_claims(view: TenantView) -> Iterator[Problem]:
+    """Where the gateway's token says who the tenant is, no other token can be asked for."""
+    for needed in claimed(view.gateway):
+        for route in view.routes:
+            policy = route.policies.jwt
+            if policy is None or same_tokens(provider(policy, view.gateway.allow_local_endpoints), needed):
+                continue
+            kind, key, path = _said_by(view, route.route.id, "jwt")
+            text = f"gateway {view.gateway.id!r} knows tenants by tokens of {needed.issuer!r}: no other gets in"
+            hint = "the issuer and the keys of the gateway's `jwt`"
+            yield Problem(OTHER_ISSUER, kind, key, path, text, hint, tenant=view.tenant.id if kind == "Tenant" else "")
 
 
 def _of_routes(view: TenantView) -> Iterator[Problem]:
@@ -56,7 +63,7 @@ def _of_routes(view: TenantView) -> Iterator[Problem]:
         seen.add(id(route.policies))
         for name, row in _ASKED:
             value = getattr(route.policies, name)
-            if value is None or not (why := row.later or row.unsupported(value)):
+            if value is None or not (why := row.later or row.unsupported(value, view.gateway)):
                 continue
             kind, key, path = _said_by(view, route.route.id, name)
             closed = name in _GUARDS

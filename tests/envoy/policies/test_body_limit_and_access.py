@@ -117,6 +117,21 @@ async def test_a_route_has_a_list_of_its_own_or_none(edge: edges.Edge) -> None:
     assert await allowed(edge, "mixed", "/b") == {1, 2, 3, 4, 5}
 
 
+@pytest.mark.parametrize("origin", ["", "https://shop.example"])
+async def test_what_only_looks_like_a_preflight_is_not_let_past_the_list(edge: edges.Edge, origin: str) -> None:
+    """To Envoy's CORS filter an empty origin is none; a real preflight it answers itself."""
+    policies = {
+        "access": {"allow": ["127.0.0.4/32"]},
+        "cors": {"origins": ["https://shop.example"]},
+        "required_headers": [{"name": "x-key", "methods": ["GET"]}],  # gives preflights a route of their own
+    }
+    await edge.put(edges.tenant("asked", {"a": {"policies": policies}}))
+    before = edge.echo.count
+    headers = {"origin": origin, "access-control-request-method": "GET"}
+    answer = await edge.ask("asked", "/a", "OPTIONS", headers=headers, address="127.0.0.3")
+    assert (answer.status_code, edge.echo.count) == (200 if origin else 403, before)
+
+
 SAME = ("/a", "//a", "/./a", "/%61", "/a/", "/a//x", "/a/.", "/a?x", "/a/../a", "/b/../a", "/b/../../a", "http://x/a")
 DISGUISED = ("/b/%2e%2e/a", "/b/.%2e/a", "/b/..%2fa", "/b/..%5Ca", "/b/..\\a", "/b;/../a", "/b/..;/a", "/b#/../a")
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import authz_servers
 import edges
 import envoys
 import httpx
@@ -43,6 +44,8 @@ CASES = (
     Case("no such method", 400, "bad_request", b"BREW /a HTTP/1.1\r\n"),
     Case("two tenants", 400, "bad_tenant_header", more=b"x-tenant-id: acme\r\n"),
     Case("access", 403, "access_denied", b"GET /denied HTTP/1.1\r\n"),
+    Case("authz", 403, "not_authorized", b"GET /refused HTTP/1.1\r\n"),
+    Case("authz without a server", 503, "authz_unavailable", b"GET /unasked HTTP/1.1\r\n"),
     Case("upgrade", 403, "upgrade_refused", more=UPGRADE),
     Case("HTTP/1.0", 426, "upgrade_refused", b"GET /a HTTP/1.0\r\n"),
     Case("idle body", 408, "request_timeout", b"POST /idle HTTP/1.1\r\n", b"content-length: 9\r\n"),
@@ -64,6 +67,8 @@ CASES = (
 
 OVERRIDES: edges.Json = {
     "denied": {"access": {"deny": ["127.0.0.0/8"]}},
+    "refused": {"authz": {"service": "opa", "timeout": "5s"}},
+    "unasked": {"authz": {"service": "silent"}},
     "idle": {"timeout": {"idle": "100ms"}},
     "small": {"body_limit": {"max": "1B"}},
     "limited": {"rate_limit": {"requests": 1, "per": "hour"}},
@@ -92,12 +97,14 @@ async def babbling() -> AsyncIterator[int]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def erring(edge: edges.Edge) -> AsyncIterator[edges.Edge]:
     """The edge with a tenant `erring` that has a route for each error."""
-    async with babbling() as port:
+    async with babbling() as port, authz_servers.Authz() as authz:
         check = {"path": "/healthz", "interval": "1h", "unhealthy_after": 1}
         edge.echo.healthy = False
         await edge.put(
             edges.service("babble", port),
             edges.service("dead", envoys.free_port()),
+            edges.service("opa", authz.port, protocol="grpc"),
+            edges.service("silent", envoys.free_port(), protocol="grpc"),
             edges.service("ailing", edge.echo, health_check=check),
             *(edges.route(name, service=name) for name in ("babble", "dead", "ailing")),
             *(edges.route(name) for name in OVERRIDES),

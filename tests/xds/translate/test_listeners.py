@@ -91,9 +91,9 @@ def test_the_defaults_are_safe_at_the_edge() -> None:
 
 def test_every_answer_of_envoys_own_is_json_of_one_form() -> None:
     found = manager()["local_reply_config"]
-    first, *others = found["mappers"]
+    *given, others = found["mappers"][0], found["mappers"][1], found["mappers"][2:]
     as_it_is = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"}
-    assert first["body_format_override"] == as_it_is
+    assert [one["body_format_override"] for one in given] == [as_it_is, as_it_is]  # of routes, and of ext_authz servers
     assert [one["body_format_override"]["json_format"]["error"]["code"] for one in others] == [
         row.code for row in REPLIES
     ]

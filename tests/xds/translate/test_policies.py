@@ -19,9 +19,11 @@ def test_every_policy_has_a_row_and_every_row_a_policy() -> None:
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_a_row_says_how_its_policy_is_enforced_or_when_it_will_be(name: str) -> None:
     row = ROWS[name]
-    ways = [row.config, row.edits, row.action, row.elsewhere, row.later]
+    ways = [row.config, row.configs, row.edits, row.action, row.elsewhere, row.later]
     assert any(ways)
     assert bool(row.filter) == bool(row.config) == bool(row.off)
+    assert not (row.config and row.configs)
+    assert row.configs or not row.named
     assert not (row.later and any(ways[:-1]))
 
 

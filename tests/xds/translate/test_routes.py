@@ -137,16 +137,6 @@ def test_no_preflight_meets_a_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    "policy", [{"jwt": {"issuer": "i", "jwks": {"uri": "https://a.example"}}}, {"authz": {"service": "opa"}}]
-)
-def test_a_route_whose_guard_nothing_enforces_yet_is_closed(policy: Json) -> None:
-    documents = tables.small(route("b"), routes={"orders": {"policies": policy}})
-    assert ("orders", 503) in tables.answers(documents)
-    assert not any(one["name"] == "orders" and "route" in one for one in tables.routes(documents))
-    assert tables.real(documents, "b")["route"]["cluster"] == "orders"
-
-
-@pytest.mark.parametrize(
     ("match", "expected"),
     [
         ({"prefix": "/"}, {"prefix": "/"}),
