@@ -59,8 +59,6 @@ def problems(catalog: Catalog, directory: str) -> list[Problem]:
 
 
 def _unsupported(catalog: Catalog) -> Iterator[Problem]:
-    for _, service in sorted(catalog.services.items()):
-        yield from translate.unsupported_service(service)
     for _, gateway in sorted(catalog.gateways.items()):
         for _, tenant in sorted(catalog.tenants.items()):
             if serves(gateway, tenant):

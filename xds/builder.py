@@ -18,6 +18,7 @@ from tenants.errors import Problem
 from tenants.keysets.source import Source
 from tenants.supplies import Supplies
 from xds import messages, translate
+from xds.certificates import Certificates
 from xds.shards import Shards
 from xds.snapshot import Resource, Snapshot, resource
 from xds.translate import Built, ClusterSpec, Needs
@@ -60,6 +61,7 @@ class _Fleet:
     users: dict[ClusterSpec, int] = field(default_factory=dict)
     specs: dict[str, set[ClusterSpec]] = field(default_factory=dict)
     shards: Shards = field(default_factory=Shards)
+    secrets: Certificates = field(default_factory=Certificates)
     turn: _Turn = field(default_factory=_Turn)
 
     def owner(self, kind: str, name: str) -> str:
@@ -136,6 +138,8 @@ class Builder:
             changed = {source for source in {*before, *after} if before.get(source) != after.get(source)}
             for fleet in self._fleets.values():
                 fleet.shards.supplied(changed)
+        for fleet in self._fleets.values():
+            fleet.secrets.supplied(self._supplies, supplies or self._supplies)
         self._supplies = supplies or self._supplies
 
     def _gateway(
@@ -143,24 +147,33 @@ class Builder:
     ) -> Generator[None, None, None]:
         fleet = self._fleets.get(gateway.id)
         tenants: Iterable[str] = touched.tenants
+        certificates: Iterable[str] = touched.certificates
         if fleet is None:
             fleet = self._fleets[gateway.id] = _Fleet(Snapshot.empty(gateway.id))
-            tenants = catalog.tenants
-        if gateway.id in touched.gateways or NOBODY not in fleet.tenants:
-            self._listeners(fleet, gateway)
+            tenants, certificates = catalog.tenants, catalog.certificates
+        lacking = fleet.secrets.lacks(gateway, self._supplies)
+        if gateway.id in touched.gateways or NOBODY not in fleet.tenants or lacking != fleet.secrets.lacking:
+            certificates = catalog.certificates
+            self._listeners(fleet, gateway, lacking)
         for count, tenant in enumerate(sorted(tenants), 1):
             self._tenant(catalog, fleet, gateway, tenant)
             if count % SLICE == 0:
                 yield
-        self._clusters(catalog, fleet, touched.services)
+        self._clusters(catalog, fleet, touched.services | fleet.secrets.turned(self._supplies))
+        fleet.secrets.follow(catalog, gateway, tenants, certificates)
+        for count, (name, one) in enumerate(fleet.secrets.stale(gateway, self._supplies), 1):
+            self._secret(fleet, name, one)
+            if count % SLICE == 0:
+                yield
         if sweep:
             fleet.shards.sweep()
         self._shards(fleet)
         fleet.snapshot = fleet.snapshot.next(fleet.turn.changes)
         fleet.turn = _Turn()
 
-    def _listeners(self, fleet: _Fleet, gateway: Gateway) -> None:
-        made = self._made(fleet, Key("Gateway", gateway.id), lambda: (translate.listeners(gateway), ()))
+    def _listeners(self, fleet: _Fleet, gateway: Gateway, lacking: frozenset[str]) -> None:
+        made = self._made(fleet, Key("Gateway", gateway.id), lambda: (translate.listeners(gateway, lacking), ()))
+        fleet.secrets.lacking = lacking
         if made is not None:
             self._replace(fleet, NOBODY, made, Needs(translate.gateway_needs(gateway), translate.claimed(gateway)))
 
@@ -209,6 +222,11 @@ class Builder:
                 _put(made, fleet.turn)
         fleet.shards.dirty.clear()
 
+    def _secret(self, fleet: _Fleet, name: str, one: Built | None) -> None:
+        made = self._made(fleet, Key("Secret", name), lambda: (((one,) if one else ()), ()))
+        if made is not None:
+            fleet.turn.put("SDS", name, made[0] if made else None)
+
     def _clusters(self, catalog: Catalog, fleet: _Fleet, services: frozenset[str]) -> None:
         """Clusters that came into use, went out of use, or whose service changed; endpoints follow their services."""
         turn = fleet.turn
@@ -229,12 +247,15 @@ class Builder:
         if service is None or not fleet.specs.get(name):
             fleet.specs.pop(name, None)
             fleet.turn.put("EDS", name, None)
+            fleet.secrets.use(name, None, self._supplies)
             self.problems.pop((fleet.snapshot.gateway, Key("Service", name)), None)
             return
 
+        ready = fleet.secrets.use(name, service, self._supplies)
+
         def build() -> tuple[Iterable[Built], tuple[Problem, ...]]:
-            clusters = (one for spec in specs for one in translate.cluster(service, spec))
-            return (*clusters, *translate.endpoints(service)), translate.unsupported_service(service)
+            clusters = (one for spec in specs for one in translate.cluster(service, spec, ready=ready))
+            return (*clusters, *translate.endpoints(service, ready=ready)), ()
 
         made = self._made(fleet, Key("Service", name), build)
         if made is None:

@@ -96,9 +96,27 @@ def pack(value: Message) -> Message:
     return Any_(type_url=type_url(value), value=encode(value))
 
 
+SECRET = frozenset({"private_key", "password", "session_ticket_keys", "generic_secret"})
+"""Fields of Envoy's messages that nobody is shown."""
+
+
 def to_dict(value: Message) -> dict[str, Any]:
-    """The JSON form an operator reads and Envoy's own files use: snake_case names, enum names, `Any` opened up."""
-    return json_format.MessageToDict(value, preserving_proto_field_name=True, descriptor_pool=POOL)
+    """The JSON form an operator reads and Envoy's own files use: snake_case names, enum names, `Any` opened up.
+
+    What is secret is left out here, so that nobody who shows a message can forget to.
+    """
+    found: dict[str, Any] = _shown(
+        json_format.MessageToDict(value, preserving_proto_field_name=True, descriptor_pool=POOL)
+    )
+    return found
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: "[redacted]" if name in SECRET else _shown(item) for name, item in value.items()}
 
 
 def from_dict(value: dict[str, Any], into: Message) -> Message:

@@ -161,9 +161,10 @@ async def test_the_description_of_the_api_names_every_path(served: Operator) -> 
 async def test_snapshots_are_counts_and_versions(served: Operator) -> None:
     page = (await served.get("/api/v1/snapshots")).json()
     (edge,) = page["snapshots"]
-    counts = {row["type"]: row["resources"] for row in edge["types"]}
-    assert counts == {"CDS": 1, "EDS": 1, "LDS": 1, "SRDS": 3, "RDS": 3}
-    assert edge["types"][4]["version"] == served.hub.snapshots["edge"].version("RDS")
+    types = {row["type"]: row for row in edge["types"]}
+    counts = {name: row["resources"] for name, row in types.items() if name != "ECDS"}
+    assert counts == {"CDS": 1, "EDS": 1, "LDS": 1, "SRDS": 3, "RDS": 3, "SDS": 0, "RLS": 0}
+    assert types["RDS"]["version"] == served.hub.snapshots["edge"].version("RDS")
     assert edge["published_at"] == "2026-11-18T11:06:40.000Z"
     assert (await served.get("/api/v1/snapshots/edge")).json() == edge
 
@@ -188,18 +189,23 @@ async def test_a_resource_is_readable(served: Operator) -> None:
     assert manager["@type"].endswith("HttpConnectionManager")
 
 
+def of_type(client: dict[str, Any], kind: str) -> dict[str, Any]:
+    (found,) = [row for row in client["types"] if row["type"] == kind]
+    return dict(found)
+
+
 async def test_a_client_shows_what_it_refused_and_whose_it_is(served: Operator) -> None:
     client = served.join()
     client.machine.receive(Ask("RDS", Adjust(("acme",))), 90.0)
     (answer,) = client.machine.answers(90.0)
     served.hub.sent(client, "RDS", answer.version, 10)
     waiting = (await served.get("/api/v1/clients/1")).json()
-    assert (waiting["state"], waiting["types"][4]["waiting"]) == ("PENDING", 10.0)
+    assert (waiting["state"], of_type(waiting, "RDS")["waiting"]) == ("PENDING", 10.0)
     reply = client.machine.receive(Ask("RDS", Adjust(), answer.nonce, "bad domains"), 95.0)
     assert reply is not None
     served.hub.answered(client, reply, 95.0)
     found = (await served.get("/api/v1/clients/envoy-1")).json()
-    rds = found["types"][4]
+    rds = of_type(found, "RDS")
     assert (found["id"], found["state"], found["gateway"], found["build"]) == ("1", "REJECTED", "edge", "envoy 1.40.0")
     assert (rds["state"], rds["rejected"], rds["tenants"]) == ("REJECTED", ["acme"], ["acme"])
     assert (rds["error"], rds["rejections"], rds["pushed_age"], rds["answered_age"]) == ("bad domains", 1, 7.0, 7.0)

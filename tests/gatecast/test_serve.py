@@ -249,11 +249,11 @@ async def test_changes_that_cannot_be_applied_do_not_stop_the_next_ones(
         steps = type(server.plane.builder).steps
         failed = asyncio.Event()
 
-        def once(*arguments: Any) -> Any:
+        def once(*arguments: Any, **more: Any) -> Any:
             if not failed.is_set():
                 failed.set()
                 raise RuntimeError("a defect")
-            return steps(*arguments)
+            return steps(*arguments, **more)
 
         monkeypatch.setattr(type(server.plane.builder), "steps", once)
         acme = here.settings / "acme.yaml"

@@ -17,12 +17,13 @@ Json = dict[str, Any]
 def bootstrap(gateway: Gateway, views: Iterable[TenantView], services: Mapping[str, Service]) -> Json:
     """Everything of one gateway in one static bootstrap."""
     built = [translate.tenant(view) for view in views]
-    tables = {one.name: one for resources, _specs in built for one in resources if one.kind == "RDS"}
-    scopes = [one for resources, _specs in built for one in resources if one.kind == "SRDS"]
+    tables = {one.name: one for resources, _needs in built for one in resources if one.kind == "RDS"}
+    scopes = [one for resources, _needs in built for one in resources if one.kind == "SRDS"]
     inline = [_scope(one.message, tables) for one in scopes]
-    specs = sorted({spec for _resources, specs in built for spec in specs}, key=lambda spec: spec.name)
+    needs = [translate.Needs(translate.gateway_needs(gateway), translate.claimed(gateway)), *(one for _, one in built)]
+    specs = sorted({spec for one in needs for spec in one.clusters}, key=lambda spec: spec.name)
     clusters = [_cluster(services[spec.service], spec) for spec in specs]
-    listeners = [_listener(messages.to_dict(one.message), inline) for one in translate.listeners(gateway)]
+    listeners = [_listener(messages.to_dict(one.message), inline, _filters(needs)) for one in translate.listeners(gateway)]
     return {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "layered_runtime": {"layers": [{"name": "static", "static_layer": RUNTIME}]},
@@ -36,8 +37,19 @@ def _scope(scope: Any, tables: Mapping[str, translate.Built]) -> Json:
     return {**found, "route_configuration": messages.to_dict(table.message)}
 
 
-def _listener(listener: Json, scopes: list[Json]) -> Json:
+def _filters(needs: Iterable[translate.Needs]) -> dict[str, Json]:
+    """The configurations of filters that come by ECDS, by name."""
+    providers = frozenset(one for need in needs for one in need.providers)
+    names = (*translate.SHARD_NAMES, translate.CLAIM_SHARD)
+    shards = [translate.shard(name, (one for one in providers if one.shard == name), {}) for name in names]
+    return {one.name: messages.to_dict(one.message)["typed_config"] for one in shards}
+
+
+def _listener(listener: Json, scopes: list[Json], filters: Mapping[str, Json]) -> Json:
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    for one in manager["http_filters"]:
+        if one.pop("config_discovery", None):
+            one["typed_config"] = filters[one["name"]]
     routes = manager["scoped_routes"]
     assert routes.pop("scoped_rds") == {"scoped_rds_config_source": routes.pop("rds_config_source")}
     routes["scoped_route_configurations_list"] = {"scoped_route_configurations": scopes}

@@ -153,8 +153,8 @@ def built(world: World) -> Iterator[Message]:
     yield from (one.message for one in translate.listeners(world.gateway))
     specs: set[translate.ClusterSpec] = set()
     for view in world.views():
-        resources, needed = translate.tenant(view)
-        specs |= needed
+        resources, needs = translate.tenant(view)
+        specs |= needs.clusters
         yield from (one.message for one in resources)
     for spec in sorted(specs, key=lambda spec: spec.name):
         yield from (one.message for one in translate.cluster(world.services[spec.service], spec))

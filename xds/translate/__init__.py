@@ -2,8 +2,7 @@
 
 `listeners(gateway)`, `tenant(view)`, `cluster(service, spec)`, `endpoints(service)` and `shard(name, providers, keys)`
 build resources that are not encoded yet (`Built`). `gateway_needs(gateway)` are the clusters that a gateway needs by
-itself. `unsupported(view)` and `unsupported_service(service)` say what a
-document asks for and Envoy is not told.
+itself. `unsupported(view)` says what a document asks for and Envoy is not told. `secrets` has what TLS needs.
 """
 
 from xds.translate.built import Built, ClusterSpec
@@ -12,7 +11,7 @@ from xds.translate.jwt import CLAIM_SHARD, SHARD_NAMES, Provider, claimed, shard
 from xds.translate.listeners import listeners
 from xds.translate.needs import gateway_needs
 from xds.translate.routes import tenant
-from xds.translate.support import unsupported, unsupported_service
+from xds.translate.support import unsupported
 from xds.translate.uses import Needs
 
 __all__ = [
@@ -30,5 +29,4 @@ __all__ = [
     "shard",
     "tenant",
     "unsupported",
-    "unsupported_service",
 ]

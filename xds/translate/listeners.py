@@ -63,8 +63,9 @@ def _listener(document: ListenerDocument, gateway: Gateway) -> Message:
     http = NetworkFilter(name="envoy.filters.network.http_connection_manager", typed_config=manager)
     found = FilterChain(filters=[http])
     if document.tls:
-        timeout = messages.duration(HANDSHAKE)
-        found.MergeFrom(FilterChain(transport_socket=downstream(document.tls), transport_socket_connect_timeout=timeout))
+        patience = messages.duration(HANDSHAKE)
+        socket = downstream(document.tls)
+        found.MergeFrom(FilterChain(transport_socket=socket, transport_socket_connect_timeout=patience))
     return Listener(name=document.name, address=Address(socket_address=address), filter_chains=[found])
 
 

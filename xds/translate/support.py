@@ -1,12 +1,11 @@
 """What documents ask for that Envoy is not told yet: said aloud, and kept closed where it would let somebody in.
 
-`gatecast check` and the server's problem list call `unsupported`; `routes` and `clusters` ask before they build.
+`gatecast check` and the server's problem list call `unsupported`; `routes` asks before it builds.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tenants.documents import Service
 from tenants.effective import TenantView
 from tenants.errors import Problem
 from tenants.policies import POLICIES
@@ -29,17 +28,6 @@ def unsupported(view: TenantView) -> tuple[Problem, ...]:
     """What of this tenant's settings Envoy is not told, each named once with the document that says it."""
     found = dict.fromkeys((*_of_claims(view), *_of_routes(view)))
     return tuple(found)
-
-
-def unsupported_service(service: Service) -> tuple[Problem, ...]:
-    """The same for a service; such a service gets no requests."""
-    text = "TLS towards a service comes with issue 3; until then it gets no requests"
-    return (Problem(CODE, "Service", service.id, "tls", text, _HINT),) if needs_later(service) else ()
-
-
-def needs_later(service: Service) -> bool:
-    """Whether requests to this service would go out otherwise than it says."""
-    return service.tls is not None
 
 
 def _of_claims(view: TenantView) -> Iterator[Problem]:

@@ -19,9 +19,9 @@ def made(spec: ClusterSpec | None = None, **fields: Any) -> Json:
 def clusters(**tenant_fields: Any) -> set[str]:
     """The names of the clusters that acme's routes `orders` and `b`, both to the service `orders`, need."""
     documents = tables.small(route("b"), **tenant_fields)
-    built, specs = translate.tenant(documents.view("acme"))
-    assert built[-1].uses == {spec.name for spec in specs}
-    return {spec.name for spec in specs}
+    built, needs = translate.tenant(documents.view("acme"))
+    assert built[-1].uses == {spec.name for spec in needs.clusters}
+    return {spec.name for spec in needs.clusters}
 
 
 def test_endpoints_come_by_eds_under_the_name_of_the_service() -> None:

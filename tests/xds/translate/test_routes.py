@@ -41,17 +41,17 @@ def test_a_host_that_moves_to_another_tenant_keeps_the_name_of_its_scope() -> No
 
 
 def test_a_tenant_that_no_request_can_name_is_nothing() -> None:
-    assert translate.tenant(tables.small(on_gateway=BY_HOST).view("acme")) == ((), frozenset())
+    assert translate.tenant(tables.small(on_gateway=BY_HOST).view("acme")) == ((), translate.Needs())
 
 
 def test_resources_say_what_they_use_and_whose_they_are() -> None:
     documents = tables.small(route("b", service="billing"), service("billing"))
-    built, specs = translate.tenant(documents.view("acme"))
+    built, needs = translate.tenant(documents.view("acme"))
     assert [(one.kind, one.name, one.uses, one.owner) for one in built] == [
         ("SRDS", "acme", frozenset({"acme"}), "acme"),
         ("RDS", "acme", frozenset({"billing", "orders"}), "acme"),
     ]
-    assert specs == {translate.ClusterSpec("orders"), translate.ClusterSpec("billing")}
+    assert needs.clusters == {translate.ClusterSpec("orders"), translate.ClusterSpec("billing")}
 
 
 def test_the_first_route_refuses_a_second_tenant_in_the_header() -> None:
@@ -85,7 +85,7 @@ def test_a_suspended_tenant_has_one_answer_and_needs_no_cluster() -> None:
     assert tables.answers(documents) == [("suspended", 403)]
     assert error(tables.routes(documents)[0])["code"] == "tenant_suspended"
     assert len(tables.routes(documents)) == 1
-    assert translate.tenant(documents.view("acme"))[1] == frozenset()
+    assert translate.tenant(documents.view("acme"))[1] == translate.Needs()
 
 
 def test_maintenance_answers_in_place_of_every_route_but_those_that_say_otherwise() -> None:
