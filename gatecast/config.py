@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     settings: Path = Field(description="directory with the settings documents")
     xds: ListenAddress = Field(Address("127.0.0.1", 18000), description="where proxies connect (gRPC)")
     api: ListenAddress = Field(Address("127.0.0.1", 18001), description="where operators connect (HTTP)")
+    secrets: Path | None = Field(None, description="directory of keys and certificates, else `settings`")
+    xds_certificate: Path | None = Field(None, description="TLS for proxies: our certificate (PEM)")
+    xds_key: Path | None = Field(None, description="TLS for proxies: its key (PEM)")
+    xds_client_ca: Path | None = Field(None, description="who signs the certificates that proxies must show")
     allow_empty: bool = Field(False, description="start without a single good document")
     insecure: bool = Field(False, description="listen beyond loopback although there is no access control")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else JSON")
@@ -64,10 +68,25 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
-        for name, address in (("xds", self.xds), ("api", self.api)):
-            if not (address.loopback or self.insecure):
+        for name, address, known in (("xds", self.xds, self.xds_client_ca), ("api", self.api, None)):
+            if not (address.loopback or self.insecure or known):
                 raise PydanticCustomError("exposed", "{why}", {"why": _exposed(name, address)})
         return self
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        given = self.xds_certificate, self.xds_key
+        if any(given) != all(given) or (self.xds_client_ca and not all(given)):
+            why = "TLS for proxies needs xds_certificate and xds_key, and then xds_client_ca to know who they are"
+            raise PydanticCustomError("incomplete", "{why}", {"why": why})
+        return self
+
+    @property
+    def keyless(self) -> str:
+        """Why no private key may be handed to proxies: whoever reaches the server is one. "" if they may."""
+        if self.xds.loopback or self.xds_client_ca:
+            return ""
+        return f"{self.xds} can be reached from other machines, and proxies do not show who they are (xds_client_ca)"
 
 
 def _exposed(name: str, address: Address) -> str:

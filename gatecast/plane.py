@@ -2,7 +2,7 @@
 it directly.
 
     source -> catalog -> builder -> hub
-                key sets -^
+     key sets, secrets -^
 
 It owns the catalog and what was supplied beside it, nothing else; each stop is a plain call with a value.
 """
@@ -10,7 +10,7 @@ It owns the catalog and what was supplied beside it, nothing else; each stop is 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import structlog
 from immutables import Map
@@ -22,6 +22,8 @@ from tenants.keysets.problems import problems as key_problems
 from tenants.keysets.source import Source
 from tenants.keysets.state import State
 from tenants.reading import Given
+from tenants.secrets.disk import NOTHING
+from tenants.secrets.keeper import Keeper
 from tenants.supplies import Supplies
 from xds.builder import Builder
 from xds.hub import Hub
@@ -44,7 +46,8 @@ class Applied:
 class Plane:
     """Applies changes one set at a time; a set that is being translated never blocks the streams for long.
 
-    `want` is told, after each turn, which key sets are needed. While `held`, nothing is published: see `release`.
+    `want` is told, after each turn, which key sets are needed. `secrets` reads what documents name of certificates and
+    keys. While `held`, nothing is published: see `release`.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Plane:
         want: Callable[[frozenset[Source]], None] = lambda sources: None,
         *,
         held: bool = False,
+        secrets: Keeper | None = None,
     ) -> None:
         self.hub = hub
         self.catalog = Catalog.empty()
@@ -61,6 +65,7 @@ class Plane:
         self.builder = Builder()
         self.want = want
         self._held = held
+        self._secrets = secrets or Keeper(NOTHING)
         self._clock = clock
         self._turn = asyncio.Lock()
         self._places: dict[Problem, tuple[Given | None, Problem]] = {}
@@ -74,6 +79,7 @@ class Plane:
             step = await self._checked(changes)
             self.catalog = step.catalog
             self._owed = _both(self._owed, step.touched)
+            await self._read(_named(step.touched))
             await self._translate()
             seconds = self._clock() - began
         touched = step.touched
@@ -105,6 +111,21 @@ class Plane:
         async with self._turn:
             self._held = False
             await self.hub.publish(self.builder.snapshots)
+
+    async def look(self) -> None:
+        """Files of certificates and keys may have changed. Call it now and then."""
+        moved = await asyncio.to_thread(self._secrets.moved)
+        if moved:
+            async with self._turn:
+                await self._read(moved)
+                await self._translate()
+            log.info("secrets read again", documents=[str(key) for key in sorted(moved)[:20]], count=len(moved))
+
+    async def _read(self, keys: frozenset[Key]) -> None:
+        """The secrets that these documents name."""
+        if keys:
+            found = await asyncio.to_thread(self._secrets.read, self.catalog, keys)
+            self.supplies = replace(self.supplies, certificates=found.certificates, authorities=found.authorities)
 
     async def sweep(self) -> None:
         """Let go of what is kept for proxies that may not have newer settings yet. Call it a minute after its use."""
@@ -138,6 +159,7 @@ class Plane:
         """What is wrong with the documents, and what of them is not served as they say."""
         found = {one for problems in self.builder.problems.values() for one in problems}
         found.update(key_problems(self.catalog, self._states, self.builder.users(self._states)))
+        found.update(one for problems in self._secrets.value.problems.values() for one in problems)
         self._places = {one: self._place(one) for one in found}
         return (*self.catalog.problems, *sorted((placed for _given, placed in self._places.values()), key=str))
 
@@ -149,4 +171,10 @@ class Plane:
 
 
 def _both(one: Touched, other: Touched) -> Touched:
-    return Touched(one.gateways | other.gateways, one.tenants | other.tenants, one.services | other.services)
+    return Touched(*(getattr(one, field.name) | getattr(other, field.name) for field in fields(Touched)))
+
+
+def _named(touched: Touched) -> frozenset[Key]:
+    """The documents that may name other secrets now."""
+    kinds = {"Gateway": touched.gateways, "Service": touched.services, "Certificate": touched.certificates}
+    return frozenset(Key(kind, name) for kind, names in kinds.items() for name in names)

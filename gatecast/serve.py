@@ -21,6 +21,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import structlog
 from prometheus_client import disable_created_metrics
 
@@ -34,11 +35,16 @@ from gatecast.web import serving
 from tenants.errors import Problem
 from tenants.keysets.fetcher import Fetcher
 from tenants.keysets.limits import Limits as KeyLimits
+from tenants.secrets.disk import Disk
+from tenants.secrets.keeper import Keeper
 from tenants.sources.directory import Limits, changes
+from xds.credentials import Files, credentials
 from xds.hub import Hub
 from xds.metrics import Metrics
 from xds.server import AdsServer
+from xds.wire import Node
 
+LOOK = 1.0  # seconds between two looks at the files of secrets; a change counts when two agree
 SHOWN = 50  # problems logged for one set of changes
 FIRST_KEYS = 5.0  # seconds that a start waits for the keys of issuers: as long as one slow provider may take
 LINGER = 60.0  # seconds: a proxy has its newer tables long before
@@ -75,14 +81,20 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     """Listen and follow the settings directory until the block ends."""
     telemetry = Telemetry()
     metrics = Metrics(telemetry.registry)
-    plane = Plane(Hub(metrics, wall=time.time), held=True)
+    plane = Plane(Hub(metrics, wall=time.time), held=True, secrets=_keeper(settings))
     fetcher = Fetcher(plane.keyed, limits=KeyLimits(stale=settings.keys_stale))
     plane.want = fetcher.want
     telemetry.watch(plane, fetcher)
-    ads = AdsServer(plane.hub, metrics, identifier=f"gatecast/{version()} {socket.gethostname()}")
+
+    def unknown_key(node: Node, tenant: str) -> None:
+        for one in plane.builder.sources_of(plane.hub.gateway(node) or "", tenant):
+            fetcher.unknown_key(one)
+
+    identifier = f"gatecast/{version()} {socket.gethostname()}"
+    ads = AdsServer(plane.hub, metrics, identifier=identifier, unknown_key=unknown_key)
     app = api.app(plane, telemetry.registry, local=settings.api.loopback and not settings.insecure)
     async with serving(app, settings.api) as api_port:
-        xds_port = await ads.start(str(settings.xds))
+        xds_port = await ads.start(str(settings.xds), _credentials(settings))
         try:
             addresses = settings.xds.at(xds_port), settings.api.at(api_port)
             log.info("listening", xds=str(addresses[0]), api=str(addresses[1]))
@@ -96,11 +108,33 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
                 log.info("Server ready", xds=str(addresses[0]), api=str(addresses[1]), settings=str(settings.settings))
 
             source = _follow(settings, plane, telemetry, publish_first)
-            keeping = _task(telemetry.measure_lag()), _task(fetcher.run()), _task(_sweep(plane))
-            async with keeping[0], keeping[1], keeping[2], _task(source) as following:
+            keeping = _task(telemetry.measure_lag()), _task(fetcher.run()), _task(_sweep(plane)), _task(_look(plane))
+            async with keeping[0], keeping[1], keeping[2], keeping[3], _task(source) as following:
                 yield Running(plane, *addresses, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)
+
+
+def _keeper(settings: Settings) -> Keeper:
+    """What reads the secrets that documents name."""
+    return Keeper(Disk(settings.secrets or settings.settings, os.environ), closed=settings.keyless)
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """TLS for proxies, if it is asked for. Raises `Refused` if its files cannot be used."""
+    if settings.xds_certificate is None or settings.xds_key is None:
+        return None
+    return credentials(Files(settings.xds_certificate, settings.xds_key, settings.xds_client_ca))
+
+
+async def _look(plane: Plane) -> None:
+    """Secrets are looked at for as long as the server runs."""
+    while True:
+        await asyncio.sleep(LOOK)
+        try:
+            await plane.look()
+        except Exception:
+            log.exception("secrets could not be read again: this is a defect of gatecast, please report it")
 
 
 @contextlib.asynccontextmanager

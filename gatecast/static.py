@@ -52,8 +52,8 @@ def bootstrap(listeners: Iterable[Mapping[str, Any]], built: Iterable[Built]) ->
         known = kinds[one.kind].get(one.name, {})
         kinds[one.kind][one.name] = _together(known, _json(one.message)) if one.kind == "ECDS" else _json(one.message)
     scopes = [_scope(one, kinds["RDS"]) for one in kinds["SRDS"].values()] or [NOBODY]
-    clusters = [_cluster(one, kinds["EDS"]) for one in kinds["CDS"].values()]
-    inner = [_listener(one, scopes, kinds["ECDS"]) for one in listeners]
+    clusters = [_plain(_cluster(one, kinds["EDS"])) for one in kinds["CDS"].values()]
+    inner = [_plain(_listener(one, scopes, kinds["ECDS"])) for one in listeners]
     return {
         "layered_runtime": {"layers": [{"name": "gatecast", "static_layer": RUNTIME}]},
         "static_resources": {"listeners": inner, "clusters": clusters},
@@ -75,6 +75,15 @@ def _together(known: Any, one: Any) -> Any:
     if not isinstance(known, Mapping) or not isinstance(one, Mapping):
         return one
     return {**known, **{name: _together(known.get(name), value) for name, value in one.items()}}
+
+
+def _plain(one: Any) -> Any:
+    """Without TLS, whose certificates come over a stream: what a document can say of it, Envoy takes."""
+    if isinstance(one, list):
+        return [_plain(item) for item in one]
+    if not isinstance(one, Mapping):
+        return one
+    return {key: _plain(value) for key, value in one.items() if key != "transport_socket"}
 
 
 def _cluster(cluster: Mapping[str, Any], endpoints: Mapping[str, Any]) -> dict[str, Any]:

@@ -197,6 +197,7 @@ class Gateway(Document):
     tenant_stats: Bool = True
     tracing: Tracing | None = None
     on_demand: Bool = False
+    report_unknown_keys: Bool = False
     rate_limit_service: RateLimitService | None = None
     policies: Annotated[_JsonMap, _policies_of("Gateway"), _AsJson] = Map()
     parity: Parity = None

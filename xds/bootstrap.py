@@ -6,6 +6,7 @@ Pure: nothing is read, written or looked up.
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -20,7 +21,20 @@ RUNTIME = {"re2.max_program_size.error_level": MAX_PROGRAM}
 
 LOOPBACK = "127.0.0.1"
 
+_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS towards the server: files on the proxy. `ca` signs the server's certificate, which must have `name`;
+    `certificate` and `key` are the proxy's own.
+    """
+
+    ca: str
+    name: str
+    certificate: str = ""
+    key: str = ""
 
 
 def bootstrap(
@@ -31,6 +45,7 @@ def bootstrap(
     sotw: bool = False,
     separate: bool = False,
     admin_port: int = 0,
+    tls: Tls | None = None,
 ) -> dict[str, Any]:
     """Return a complete Envoy bootstrap, ready for JSON or YAML.
 
@@ -38,7 +53,7 @@ def bootstrap(
     Envoy among the connected clients. `xds` is the host (name or IP address, without brackets) and port of the server.
     `sotw` asks for state of the world in place of delta. `separate` takes listeners and clusters by streams of their
     own; what these name (scopes, routes, endpoints) still comes by ADS, as our listeners and clusters say.
-    `admin_port` 0 lets the system choose one; `envoy --admin-address-path FILE` then writes it down.
+    `tls`: how to reach a server that speaks TLS. `admin_port` 0 lets the system choose one; `envoy --admin-address-path FILE` then writes it down.
     """
     api_type = "GRPC" if sotw else "DELTA_GRPC"
     return {
@@ -50,7 +65,7 @@ def bootstrap(
             "cds_config": _config_source(api_type, separate),
             "lds_config": _config_source(api_type, separate),
         },
-        "static_resources": {"clusters": [_xds_cluster(*xds)]},
+        "static_resources": {"clusters": [_xds_cluster(*xds) | (_transport(tls) if tls else {})]},
     }
 
 
@@ -102,6 +117,21 @@ def _xds_cluster(host: str, port: int) -> dict[str, Any]:
             }
         },
     }
+
+
+def _transport(tls: Tls) -> dict[str, Any]:
+    named = {"san_type": "IP_ADDRESS" if _is_ip(tls.name) else "DNS", "matcher": {"exact": tls.name}}
+    common: dict[str, Any] = {
+        "alpn_protocols": ["h2"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+        "validation_context": {"trusted_ca": {"filename": tls.ca}, "match_typed_subject_alt_names": [named]},
+    }
+    if tls.certificate:
+        pair = {"certificate_chain": {"filename": tls.certificate}, "private_key": {"filename": tls.key}}
+        common["tls_certificates"] = [pair]
+    context = {"@type": f"type.googleapis.com/{_TLS}", "common_tls_context": common}
+    sni = {} if _is_ip(tls.name) else {"sni": tls.name}
+    return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context | sni}}
 
 
 def _discovery(host: str) -> dict[str, Any]:

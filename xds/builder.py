@@ -126,6 +126,12 @@ class Builder:
             one: [(name, tenant) for name, fleet in fleets for tenant in fleet.shards.users(one)] for one in sources
         }
 
+    def sources_of(self, gateway: str, tenant: str) -> frozenset[Source]:
+        """Where the keys come from that a tenant's tokens are checked with; of the gateway itself with tenant ""."""
+        fleet = self._fleets.get(gateway)
+        made = fleet.tenants.get(tenant) if fleet else None
+        return frozenset(one.source for one in made.needs.providers if one.source) if made else frozenset()
+
     @property
     def lingering(self) -> bool:
         """A sweep would find something."""

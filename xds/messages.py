@@ -28,6 +28,7 @@ ROOTS = (
     "envoy.extensions.access_loggers.file.v3.FileAccessLog",
     "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
     "envoy.extensions.access_loggers.stats.v3.Config",
+    "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
     "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
     "envoy.extensions.clusters.dns.v3.DnsCluster",
     "envoy.extensions.filters.http.buffer.v3.Buffer",
@@ -59,6 +60,7 @@ ROOTS = (
     "envoy.extensions.transport_sockets.tls.v3.Secret",
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+    "envoy.service.accesslog.v3.StreamAccessLogsMessage",
 )
 POOL = descriptors.pool(ROOTS)
 OTHERS: Mapping[str, Callable[..., Message]] = MappingProxyType(

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from tenants.errors import Refused
-from xds import wire
+from xds import reports, wire
 from xds.budget import BIG, Budget
 from xds.hub import Client, Hub
 from xds.kinds import KINDS, Kind
@@ -78,6 +78,7 @@ class AdsServer:
         identifier: str,
         clock: Callable[[], float] = time.monotonic,
         unread: float = UNREAD,
+        unknown_key: reports.Told | None = None,
     ) -> None:
         self.hub = hub
         self.health = health.HealthServicer()
@@ -92,20 +93,27 @@ class AdsServer:
                 name: grpc.stream_stream_rpc_method_handler(self._handler(m)) for name, m in methods.items()
             }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        if unknown_key is not None:
+            self._server.add_generic_rpc_handlers((reports.service(unknown_key),))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
 
-    async def start(self, address: str) -> int:
+    async def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Listen; `Refused` if the address cannot be bound. Streams are refused with UNAVAILABLE until the hub is
-        ready.
+        ready. With `credentials` (`xds.credentials`) connections are TLS.
         """
         try:
             _bind(address)
-            port = self._server.add_insecure_port(address)
+            port = self._listen(address, credentials)
         except (OSError, RuntimeError) as error:
             raise Refused(f"cannot listen on {address}: {getattr(error, 'strerror', None) or error}") from None
         await self.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         return int(port)
+
+    def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
+        if credentials is not None:
+            return self._server.add_secure_port(address, credentials)
+        return self._server.add_insecure_port(address)
 
     async def serving(self) -> None:
         """Tell health checks that there is something to serve."""

@@ -12,6 +12,10 @@ import click
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with the same names as keys.")
 @click.option("--xds", metavar="HOST:PORT", help="Where proxies connect (gRPC).  [default: 127.0.0.1:18000]")
 @click.option("--api", metavar="HOST:PORT", help="Where operators connect (HTTP).  [default: 127.0.0.1:18001]")
+@click.option("--secrets", type=click.Path(path_type=Path), help="Directory of keys and certificates.")
+@click.option("--xds-certificate", type=click.Path(path_type=Path), help="TLS for proxies: our certificate.")
+@click.option("--xds-key", type=click.Path(path_type=Path), help="TLS for proxies: its key.")
+@click.option("--xds-client-ca", type=click.Path(path_type=Path), help="Who signs the certificates of proxies.")
 @click.option("--allow-empty", is_flag=True, default=None, help="Start without a single good document.")
 @click.option(
     "--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody is asked who he is."
@@ -26,7 +30,10 @@ import click
 )
 @click.option("--bound", type=float, metavar="SECONDS", help="At the latest after so long.  [default: 0.5]")
 @click.option(
-    "--keys-stale", type=float, metavar="SECONDS", help="Keys of an issuer serve so long without news.  [default: 86400]"
+    "--keys-stale",
+    type=float,
+    metavar="SECONDS",
+    help="Keys of an issuer serve so long without news.  [default: 86400]",
 )
 def command(config: Path | None, **flags: Any) -> None:
     """Serve settings to proxies, live.

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import edges
+import envoys
 import httpx
 import idps
 import pytest
+import upstreams
 
 from gatecast.addresses import Address
 from gatecast.config import Settings
@@ -17,6 +19,7 @@ from gatecast.serve import running
 from tenants.keysets.fetcher import Fetcher
 from tenants.keysets.limits import Limits
 from tenants.keysets.source import Source
+from xds.bootstrap import bootstrap
 
 pytestmark = pytest.mark.envoy
 QUICK = Limits(floor=0.2, default=0.2, first_retry=0.1, last_retry=0.2, unknown=0.0, tick=0.05)
@@ -129,3 +132,32 @@ async def test_a_keyless_provider_that_loops_costs_the_others_nothing(tmp_path: 
         assert await status(edge, "acme", good.token()) == 200
         odd.body, odd.content_type = None, "application/json"
         await until_status(edge, "beta", odd.token(), 200)
+
+
+async def test_a_token_of_a_key_that_is_not_known_yet_has_the_keys_fetched_anew(tmp_path: Path) -> None:
+    async with idps.Idp() as idp:
+        port = envoys.free_port()
+        gateway = edges.gateway(port, jwt={"issuer": idp.issuer}) | {"report_unknown_keys": True}
+        async with upstreams.Upstream("echo") as echo:
+            documents = [gateway, edges.service("echo", echo), edges.route("a"), edges.tenant("acme")]
+            (tmp_path / "all.yaml").write_text(edges.text(documents))
+            address = Address("127.0.0.1", 0)
+            settings = Settings(settings=tmp_path, xds=address, api=address)
+            async with running(settings) as server, httpx.AsyncClient(trust_env=False) as http:
+                await server.ready()
+                file = bootstrap("edge", "envoy-1", ("127.0.0.1", server.xds.port))
+                async with envoys.envoy(file, tmp_path / "envoy") as proxy:
+                    await proxy.ready()
+
+                    async def status() -> int:
+                        headers = {"x-tenant-id": "acme", **bearer(idp.token())}
+                        return (await http.get(f"http://127.0.0.1:{port}/a", headers=headers)).status_code
+
+                    async def good() -> bool:
+                        return await status() == 200
+
+                    await proxy.until(good, "a good token to pass")
+                    idp.rotate()
+                    assert await status() == 401
+                    await proxy.until(good, "the new key to be known")
+                    assert server.keys.counts.unknown_keys == 1

@@ -1,0 +1,179 @@
+"""What a route demands of a token: which provider, whose tenant, which claims go on. Rows of `filters` call this.
+
+Three filters share it. jwt_authn (`jwt`) verifies the token and hands most claims on. A header mutation hands on those
+that are named by a URI, and drops what a route does not hand on though its tenant's table does. RBAC then refuses what
+is verified and still wrong: another tenant's token, and an Authorization header that a service could read otherwise
+than Envoy did. Envoy takes what stands behind the word "Bearer " wherever that is, so `Basic x, Bearer y` would pass.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from google.protobuf.message import Message
+
+from tenants.effective import TenantView
+from tenants.tokens import Jwt
+from xds import messages
+from xds.translate.edits import header
+from xds.translate.jwt import NAMESPACE, PAYLOAD, Provider, claim_path, provider
+
+_RBAC = "envoy.extensions.filters.http.rbac.v3."
+_MUTATION = "envoy.extensions.filters.http.header_mutation.v3."
+PerRouteConfig = messages.message("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig")
+RbacFilter = messages.message(_RBAC + "RBAC")
+RbacPerRoute = messages.message(_RBAC + "RBACPerRoute")
+Rbac = messages.message("envoy.config.rbac.v3.RBAC")
+RbacPolicy = messages.message("envoy.config.rbac.v3.Policy")
+Permission = messages.message("envoy.config.rbac.v3.Permission")
+Principal = messages.message("envoy.config.rbac.v3.Principal")
+Principals = messages.message("envoy.config.rbac.v3.Principal.Set")
+SourcedMetadata = messages.message("envoy.config.rbac.v3.SourcedMetadata")
+MetadataMatcher = messages.message("envoy.type.matcher.v3.MetadataMatcher")
+PathSegment = messages.message("envoy.type.matcher.v3.MetadataMatcher.PathSegment")
+ValueMatcher = messages.message("envoy.type.matcher.v3.ValueMatcher")
+StringMatcher = messages.message("envoy.type.matcher.v3.StringMatcher")
+RegexMatcher = messages.message("envoy.type.matcher.v3.RegexMatcher")
+HeaderMatcher = messages.message("envoy.config.route.v3.HeaderMatcher")
+HeaderMutation = messages.message("envoy.config.common.mutation_rules.v3.HeaderMutation")
+HeaderMutationFilter = messages.message(_MUTATION + "HeaderMutation")
+HeaderMutationPerRoute = messages.message(_MUTATION + "HeaderMutationPerRoute")
+Mutations = messages.message(_MUTATION + "Mutations")
+
+BINDING = "gatecast.token"
+"""The RBAC filter behind the verified token."""
+
+CLAIMS = "gatecast.claims"
+"""The filter for claims that jwt_authn cannot hand on: to it each dot in a name descends."""
+
+WRONG_TENANT = "wrong_tenant"
+AMBIGUOUS = "ambiguous"
+"""Why RBAC refuses: names of its policies, which Envoy tells in the details of a response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What one route demands of a token. `tenant` is set where the `claim` must name it; `named` are the claims, with
+    their headers, that are named by a URI.
+    """
+
+    provider: Provider
+    required: bool
+    claim: str = ""
+    tenant: str = ""
+    named: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """Those that carry claims."""
+        return frozenset(name for _claim, name in (*self.provider.forward, *self.named))
+
+
+def guard(policy: Jwt, view: TenantView) -> Guard:
+    """The policy as a route's demand, for this tenant."""
+    made = provider(policy, view.gateway.allow_local_endpoints)
+    named = tuple(pair for pair in policy.forward_claims if pair not in made.forward)
+    claim = policy.tenant_claim or ""
+    return Guard(made, policy.required, claim, view.tenant.id if claim else "", named)
+
+
+def claims() -> Message:
+    """The filter for named claims; what a route says is all that holds there."""
+    return HeaderMutationFilter(most_specific_header_mutations_wins=True)
+
+
+def configs(mine: Guard | None, theirs: Guard | None) -> dict[str, Message]:
+    """The per-route configurations; `theirs`: what the whole table says, against which a route says its own."""
+    found = _against(theirs) if theirs else {}
+    if mine is not None:
+        found[mine.provider.shard] = _verified(f"{mine.provider.name}{'' if mine.required else '?'}")
+        found[BINDING] = _bound(mine.claim, mine.tenant, mine.required)
+    dropped = theirs.headers - (mine.headers if mine else frozenset()) if theirs else frozenset()
+    if dropped or (mine and mine.named):
+        found[CLAIMS] = _changed(frozenset(dropped), mine.named if mine else ())
+    return found
+
+
+def _against(theirs: Guard) -> dict[str, Message]:
+    found = {theirs.provider.shard: _OFF, BINDING: _FREE}
+    return found | {CLAIMS: _changed(frozenset(), ())} if theirs.named else found
+
+
+_OFF = messages.pack(PerRouteConfig(disabled=True))
+_FREE = messages.pack(RbacPerRoute())
+
+
+@lru_cache(maxsize=16384)
+def _verified(requirement: str) -> Message:
+    return messages.pack(PerRouteConfig(requirement_name=requirement))
+
+
+@lru_cache(maxsize=16384)
+def _bound(claim: str, tenant: str, required: bool) -> Message:
+    """What is refused of tokens that are good."""
+    refused = {AMBIGUOUS: _AMBIGUOUS} | ({WRONG_TENANT: _other(claim, tenant, required)} if claim else {})
+    policies = {name: RbacPolicy(permissions=[Permission(any=True)], principals=[who]) for name, who in refused.items()}
+    return messages.pack(RbacPerRoute(rbac=RbacFilter(rules=Rbac(action="DENY", policies=policies))))
+
+
+def _other(claim: str, tenant: str, required: bool) -> Message:
+    """The claim is not this tenant's id: it is another's, no text, or absent. Without `required`, no token passes."""
+    other = Principal(not_id=_claim(claim, ValueMatcher(string_match=StringMatcher(exact=tenant))))
+    return other if required else _all(_VERIFIED, other)
+
+
+def _claim(name: str, value: Message) -> Message:
+    path = [PathSegment(key=PAYLOAD), *(PathSegment(key=key) for key in claim_path(name))]
+    matcher = MetadataMatcher(filter=NAMESPACE, path=path, value=value)
+    return Principal(sourced_metadata=SourcedMetadata(metadata_matcher=matcher))
+
+
+def _authorization(regex: str) -> Message:
+    match = StringMatcher(safe_regex=RegexMatcher(regex=regex))
+    return Principal(header=HeaderMatcher(name="authorization", string_match=match))
+
+
+def _all(*who: Message) -> Message:
+    return Principal(and_ids=Principals(ids=who))
+
+
+# Envoy joins repeated Authorization headers by a comma. A bearer's token is RFC 6750's `b64token`.
+_ONE_TOKEN = _authorization(r"(?i)bearer +[\w.~+/-]+=*")
+_SOME_TOKEN = _authorization(r"(?is)(.*[\s,])?bearer([\s,].*)?")
+_VERIFIED = _claim("iss", ValueMatcher(present_match=True))
+_AMBIGUOUS = Principal(
+    or_ids=Principals(
+        ids=[_all(_VERIFIED, Principal(not_id=_ONE_TOKEN)), _all(Principal(not_id=_VERIFIED), _SOME_TOKEN)]
+    )
+)
+
+
+@lru_cache(maxsize=4096)
+def _changed(dropped: frozenset[str], named: tuple[tuple[str, str], ...]) -> Message:
+    """Nobody outside may set these headers; then those of `named` carry their claims."""
+    gone = sorted(dropped | {name for _claim, name in named})
+    changes = [*(HeaderMutation(remove=name) for name in gone), *(HeaderMutation(append=one) for one in _handed(named))]
+    return messages.pack(HeaderMutationPerRoute(mutations=Mutations(request_mutations=changes)))
+
+
+def _handed(named: tuple[tuple[str, str], ...]) -> Iterator[Message]:
+    for claim, name in named:
+        yield header(name, f"%CEL({_text(claim_value(PAYLOAD, claim))})%", "OVERWRITE_IF_EXISTS_OR_ADD")
+
+
+def _text(value: str) -> str:
+    """Texts, numbers and booleans, as jwt_authn writes them. Of lists and objects nothing; of what is absent too."""
+    whole = f"type({value}) == double && double(int({value})) == {value}"
+    plain = f"type({value}) == string || type({value}) == double || type({value}) == bool"
+    return f'({whole}) ? int({value}) : (({plain}) ? {value} : "")'
+
+
+def claim_value(payload: str, claim: str) -> str:
+    """A verified claim in the language of expressions (CEL)."""
+    path = (NAMESPACE, payload, *claim_path(claim))
+    return "metadata.filter_metadata" + "".join(f'["{_quoted(name)}"]' for name in path)
+
+
+def _quoted(text: str) -> str:
+    """Whatever could end a text or a command is written by its number."""
+    return "".join(one if one.isascii() and (one.isalnum() or one in "_-./") else f"\\U{ord(one):08x}" for one in text)
