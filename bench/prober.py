@@ -8,8 +8,9 @@ import sys
 import time
 
 
-def answers(port: int, tenant: str, header: bytes) -> None:
-    request = f"GET /api/0/x HTTP/1.1\r\nhost: bench\r\nx-tenant-id: {tenant}\r\n\r\n".encode()
+def answers(port: int, tenant: str, header: bytes, more: str = "") -> None:
+    lines = ["GET /api/0/x HTTP/1.1", "host: bench", f"x-tenant-id: {tenant}", *([more] if more else [])]
+    request = "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
     last = b""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -28,4 +29,4 @@ def answers(port: int, tenant: str, header: bytes) -> None:
 
 
 if __name__ == "__main__":
-    answers(int(sys.argv[1]), sys.argv[2], sys.argv[3].encode())
+    answers(int(sys.argv[1]), sys.argv[2], sys.argv[3].encode(), *sys.argv[4:5])

@@ -82,5 +82,6 @@ CODES: Mapping[str, str] = MappingProxyType(
         "GC417": "Private keys are not sent: the server does not know its proxies.",
         "GC900": "The document cannot be translated: a defect of gatecast.",
         "GC901": "Envoy refuses the translation.",
+        "GC902": "Kong refuses the translation.",
     }
 )

@@ -1,8 +1,9 @@
-"""One look at a provider: discovery, redirects, and the key set, each hop checked and each answer bounded.
+"""One look at a provider: discovery, redirects, and the key set; each hop checked, each answer and the whole bounded.
 
-Called by `fetcher` for each source that is due. It waits and decides nothing about time: the caller bounds the whole.
+Called by `fetcher` for each source that is due.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -50,6 +51,14 @@ class Provider:
 
     async def fetch(self, wall: float) -> Fetched:
         """The newest key set. Raises `Unfit` and `Unreached`, with a text that names the URL."""
+        try:
+            async with asyncio.timeout(self.limits.total):
+                return await self._fetch(wall)
+        except TimeoutError:
+            where = shown(self.source.uri or self.source.issuer)
+            raise Unreached("timeout", f"{where}: the keys did not come within {self.limits.total:g} s") from None
+
+    async def _fetch(self, wall: float) -> Fetched:
         uri = self.source.uri or await self._discover()
         answer = await self._get(uri, secure=not self.source.uri and self.source.issuer.startswith("https:"))
         try:
@@ -103,7 +112,7 @@ class Provider:
         except (Unfit, Unreached) as why:
             raise type(why)(why.kind, f"{trail}{shown(url)}: {why}") from None
         except httpx.TimeoutException:
-            raise Unreached("timeout", f"{trail}{shown(url)}: no answer in time") from None
+            raise Unreached("timeout", f"{trail}{shown(url)}: no connection in {self.limits.connect:g} s") from None
         except httpx.TransportError as error:
             broke = plain(str(error)) or "the connection broke"
             raise Unreached("connect", f"{trail}{shown(url)}: {broke}") from None

@@ -141,14 +141,15 @@ class Fetcher:
     async def tried(self, within: float) -> bool:
         """Wait until every wanted source was tried once, but not longer than `within` seconds. True: all were."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), within)
+            async with asyncio.timeout(within):
+                await self._tried.wait()
         return self._tried.is_set()
 
     async def run(self) -> None:
         """Fetch what is due, until cancelled."""
         way = self._transport or transport.Checked()
         async with (
-            transport.client(way, self._limits.connect, self._limits.total) as client,
+            transport.client(way, self._limits.connect) as client,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(self._tell())
@@ -194,13 +195,9 @@ class Fetcher:
     async def _ask(self, client: httpx.AsyncClient, source: Source) -> Fetched | _Failure:
         self.counts.fetches += 1
         try:
-            async with asyncio.timeout(self._limits.total):
-                return await Provider(client, source, self._limits).fetch(self._wall())
+            return await Provider(client, source, self._limits).fetch(self._wall())
         except (Unfit, Unreached) as why:
             return _Failure(why.kind, str(why))
-        except TimeoutError:
-            where = shown(source.uri or source.issuer)
-            return _Failure("timeout", f"{where}: the keys did not come within {self._limits.total:g} s")
         except Exception as error:  # one odd provider must not end the fetches of all others
             log.exception("a defect: keys not fetched", issuer=source.issuer)
             return _Failure("defect", f"a defect of gatecast: {type(error).__name__}")
@@ -260,7 +257,8 @@ class Fetcher:
         times = [due for due in (fetch, self._lapses.next()) if due is not None]
         wait = min(self._limits.tick, max(0.0, min(times, default=math.inf) - self._clock()))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._work.wait(), wait)
+            async with asyncio.timeout(wait):  # not `wait_for`: Python 3.11's loses a cancellation that meets the bell
+                await self._work.wait()
 
 
 def _log(source: Source, before: State, after: State) -> None:

@@ -25,7 +25,7 @@ MAX_BYTES = 512 << 10
 MAX_KEYS = 200
 MAX_KID = 255
 RSA_BITS = range(2048, 16384 + 1)  # RFC 7518 section 3.3; above it BoringSSL refuses the key
-RSA_EXPONENT = 1 << 33  # BoringSSL refuses a larger one
+RSA_EXPONENTS = (3, 65537)  # Envoy 1.40 (BoringSSL) refuses a key with any other, and all that comes with it
 SECRET_BYTES = 32  # RFC 7518 section 3.2, for HS256
 
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
@@ -191,7 +191,7 @@ def _read_rsa(jwk: Jwk) -> Any:
     numbers = public.public_numbers()
     if public.key_size not in RSA_BITS:
         raise ValueError(f"it has {public.key_size} bits, not {RSA_BITS.start} to {RSA_BITS.stop - 1}")
-    if numbers.n % 2 == 0 or numbers.e >= RSA_EXPONENT:
+    if numbers.n % 2 == 0 or numbers.e not in RSA_EXPONENTS:
         raise ValueError("its numbers are not those of an RSA key")
     return public
 

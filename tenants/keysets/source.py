@@ -1,5 +1,7 @@
 """Where the keys of an issuer come from. Translation names sources, `tenants.keysets.fetcher` fetches them."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 
@@ -13,3 +15,8 @@ class Source:
     issuer: str
     uri: str = ""
     local: bool = False
+
+    @property
+    def name(self) -> str:
+        """Says the issuer and the address, and is the same in every process: how a gateway is told of the key set."""
+        return hashlib.sha256(json.dumps([self.issuer, self.uri]).encode()).hexdigest()[:16]

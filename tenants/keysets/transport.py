@@ -117,10 +117,13 @@ def _port(url: httpx.URL) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def client(transport: httpx.AsyncBaseTransport, connect: float, total: float) -> httpx.AsyncClient:
-    """A client over this transport that follows nothing by itself and trusts nothing of the environment."""
+def client(transport: httpx.AsyncBaseTransport, connect: float) -> httpx.AsyncClient:
+    """A client over this transport that follows nothing by itself and trusts nothing of the environment.
+
+    `connect`: seconds to connect, TLS included. The rest is bounded by who asks (`fetch`).
+    """
     headers = {"accept": "application/json", "accept-encoding": "identity", "connection": "close"}
-    patience = httpx.Timeout(total, connect=connect)
+    patience = httpx.Timeout(None, connect=connect)
     return httpx.AsyncClient(
         transport=transport, headers=headers, timeout=patience, follow_redirects=False, trust_env=False
     )

@@ -19,6 +19,8 @@ POLICIES: dict[str, list[Json]] = {
         {"requests": 5, "per": "hour", "by": "header:host"},
         {"requests": 5, "per": "hour", "by": f"header:{TOKEN}"},
         {"requests": 5, "per": "hour", "scope": "global"},
+        {"requests": 1_000_000_000, "per": "day", "scope": "global", "by": "client_ip", "on_failure": "deny"},
+        {"requests": 1, "per": "second", "burst": 1, "scope": "global", "by": f"header:{TOKEN}"},
     ],
     "cors": [
         {"origins": ["*"], "methods": []},
@@ -141,7 +143,8 @@ def _world(selector: Json, tenants: list[Json]) -> World:
     services = [service(f"odd-{i}", **one) for i, one in enumerate(SERVICES)]
     listeners = [{"name": "public", "port": 8080}, {"name": "six", "port": 65535, "address": "::"}]
     everywhere = {"correlation_id": {}, "rate_limit": {"requests": 9, "per": "second"}, "timeout": {"request": "5s"}}
-    edge = gateway(tenant=selector, listeners=listeners, policies=everywhere)
+    asks = {"rate_limit_service": {"service": "opa", "timeout": "1ms"}}
+    edge = gateway(tenant=selector, listeners=listeners, policies=everywhere, **asks)
     named = [service(), service("opa", protocol="grpc"), service("s" * 63)]
     return world(map(_given, [edge, *named, *services, *_routes(), *tenants]))
 

@@ -33,12 +33,19 @@ MARK = "x-mark"
 FLUSH = ("--file-flush-interval-msec", "20")
 """Lines of the access log are on their way after so long; Envoy's own 10 s are for machines that write many."""
 
-_KINDS = ("CDS", "EDS", "LDS", "SRDS", "RDS")
+_KINDS = ("CDS", "EDS", "ECDS", "LDS", "SRDS", "RDS")
+
+
+BY: Mapping[str, Json] = {
+    "header": {"from": "header", "name": "x-tenant-id"},
+    "host": {"from": "host"},
+    "claim": {"from": "claim", "name": "tenant"},
+}
 
 
 def gateway(port: int, by: str = "header", more: Json | None = None, **policies: Any) -> Json:
-    """The gateway `edge`; a request names its tenant `by` header (x-tenant-id) or by host. `more` are other fields."""
-    said = {"from": "host"} if by == "host" else {"from": "header", "name": "x-tenant-id"}
+    """The gateway `edge`; a request names its tenant as `by` says. `more` are other fields."""
+    said = BY[by]
     listener = {"name": "public", "address": "127.0.0.1", "port": port}
     body = {"tenant": said, "listeners": [listener], "allow_local_endpoints": True, "policies": policies}
     return {"kind": "Gateway", "id": "edge", **body, **(more or {})}
@@ -97,6 +104,7 @@ class Edge:
     echo: upstreams.Upstream
     port: int
     by: str
+    token: Callable[[str], str] = str
     _clients: dict[tuple[str, bool], httpx.AsyncClient] = field(default_factory=dict)
     _marks: Iterator[int] = field(default_factory=itertools.count)
 
@@ -104,7 +112,9 @@ class Edge:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def named(self, tenant: str) -> dict[str, str]:
-        """The header by which a request names this tenant."""
+        """The header by which a request names this tenant; `token` makes its token where a claim does."""
+        if self.by == "claim":
+            return {"authorization": f"Bearer {self.token(tenant)}"}
         return {"host": host(tenant)} if self.by == "host" else {"x-tenant-id": tenant}
 
     def client(self, address: str = "127.0.0.1", *, http2: bool = False) -> httpx.AsyncClient:
@@ -139,7 +149,7 @@ class Edge:
     async def put(self, *documents: Json) -> None:
         """Bring these documents into force; comes back when Envoy answers by every tenant among them."""
         mark = f"mark-{next(self._marks)}"
-        await self.served.apply(text(_marked(one, mark) for one in documents))
+        await self.served.apply(text(_marked(one, mark, self.by) for one in documents))
         assert self.served.problems() == []
         for one in documents:
             if one["kind"] == "Tenant" and one.get("status") != "suspended":
@@ -181,11 +191,11 @@ async def _answer(reader: asyncio.StreamReader) -> str:
     return head + (await reader.readexactly(int(lengths[0]))).decode()
 
 
-def _marked(document: Json, mark: str) -> Json:
+def _marked(document: Json, mark: str, by: str) -> Json:
     """A tenant's /probe answers whatever its policies are, and says the mark."""
     if document["kind"] != "Tenant":
         return document
-    none = {name: None for name, row in POLICIES.items() if "Tenant" in row.kinds}
+    none = {name: None for name, row in POLICIES.items() if "Tenant" in row.kinds and (by, name) != ("claim", "jwt")}
     probe = {"policies": none | {"headers": {"response": {"set": {MARK: mark}}}}}
     return {**document, "routes": {**document["routes"], "probe": probe}}
 

@@ -18,6 +18,8 @@ from gatecast.plane import Applied, Plane
 from tenants.catalog import Changes
 from tenants.documents import Key
 from tenants.reading import read
+from tenants.secrets.disk import Disk
+from tenants.secrets.keeper import Keeper
 from xds.bootstrap import bootstrap
 from xds.builder import Builder
 from xds.hub import Hub
@@ -58,23 +60,30 @@ class Served:
 
 
 @asynccontextmanager
-async def plane(text: str, *, port: int = 0, encode: Callable[[Message], bytes] | None = None) -> AsyncIterator[Served]:
-    """Serve the documents of `text`; the port is free unless given. `encode`: in place of `messages.encode`."""
-    async with bare(port=port, encode=encode) as served:
+async def plane(
+    text: str, *, port: int = 0, encode: Callable[[Message], bytes] | None = None, secrets: Path | None = None
+) -> AsyncIterator[Served]:
+    """Serve the documents of `text`; the port is free unless given. `encode`: in place of `messages.encode`.
+
+    `secrets`: the directory of certificates and keys; `plane.look` says when to look at it again.
+    """
+    async with bare(port=port, encode=encode, secrets=secrets) as served:
         await served.apply(text)
         await served.server.serving()
         yield served
 
 
 @asynccontextmanager
-async def bare(*, port: int = 0, encode: Callable[[Message], bytes] | None = None) -> AsyncIterator[Served]:
+async def bare(
+    *, port: int = 0, encode: Callable[[Message], bytes] | None = None, secrets: Path | None = None
+) -> AsyncIterator[Served]:
     """A control plane that was told nothing yet: it listens and is not ready."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     hub = Hub(metrics, wall=time.time)
     server = AdsServer(hub, metrics, identifier="test")
     bound = await server.start(f"127.0.0.1:{port}")
-    made = Plane(hub)
+    made = Plane(hub, secrets=Keeper(Disk(secrets, {})) if secrets else None)
     if encode is not None:
         made.builder = Builder(encode)
     try:

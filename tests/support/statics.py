@@ -59,6 +59,7 @@ def _listener(listener: Json, scopes: list[Json], filters: Mapping[str, Json]) -
 def _cluster(service: Service, spec: translate.ClusterSpec) -> Json:
     (built,) = translate.cluster(service, spec)
     found = messages.to_dict(built.message)
+    found.pop("transport_socket", None)  # its authorities would come over a stream
     if built.companion:
         (endpoints,) = translate.endpoints(service)
         assert found.pop("eds_cluster_config")["service_name"] == built.companion == endpoints.name

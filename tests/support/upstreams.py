@@ -10,11 +10,12 @@ A request chooses how it is answered by its query (`?status=503&delay=0.2`), a t
 
 import asyncio
 import json
+import ssl
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -49,6 +50,7 @@ class Upstream:
 
     For `/healthz` it answers 200 or 503 by `healthy`, counted apart. Else the status is the first there is of: the
     next of `script`, `?status=`, `status`. `requests` holds the newest 10,000; `count` counts all of them.
+    With `tls` it speaks TLS alone, and `clients` are the certificates it was shown.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Upstream:
     connections: int = 0
     health_checks: int = 0
     requests: deque[Request] = field(default_factory=lambda: deque(maxlen=10_000))
+    tls: ssl.SSLContext | None = None
+    clients: list[Any] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _open: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -74,7 +78,7 @@ class Upstream:
 
     async def start(self) -> None:
         """Listen on `port`; 0 takes a free one, which later starts keep."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=1 << 20)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=1 << 20, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -90,6 +94,8 @@ class Upstream:
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if self.tls is not None:
+            self.clients.append(writer.get_extra_info("peercert"))
         task = asyncio.ensure_future(self._converse((reader, writer)))
         self._open.add(task)
         task.add_done_callback(self._open.discard)

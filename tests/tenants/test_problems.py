@@ -15,6 +15,8 @@ from tenants.reading import MAX_FILE, read
 
 Expected = list[tuple[str, str, int]]
 
+CERTIFICATE = "kind: Certificate\ncertificate: {file: c.pem}\nkey: {file: c.key}\n"
+
 ALONE: dict[str, tuple[str, Expected]] = {
     "broken yaml": ("kind: Tenant\nid: [a\n", [("GC001", "", 3)]),
     "a list": ("- a\n- b\n", [("GC002", "", 1)]),
@@ -178,6 +180,14 @@ ALONE: dict[str, tuple[str, Expected]] = {
         "kind: Tenant\nid: a\npolicies: {jwt: {jwks: {uri: 'file:///etc'}}}\n",
         [("GC121", "policies.jwt.jwks.uri", 3)],
     ),
+    "a secret where its place belongs": (
+        "kind: Certificate\nid: c\ncertificate: {file: c.pem}\nkey: |\n  -----BEGIN PRIVATE KEY-----\n  MIIE\n",
+        [("GC125", "key", 4)],
+    ),
+    "a file outside the secrets directory": (
+        "kind: Certificate\nid: c\ncertificate:\n  file: ../c.pem\nkey: {env: C-KEY}\n",
+        [("GC126", "certificate.file", 4), ("GC126", "key.env", 5)],
+    ),
     "private key": (
         "kind: Tenant\nid: a\npolicies: {jwt: {jwks: {keys: [{kty: RSA, n: x, d: y}]}}}\n",
         [("GC122", "policies.jwt.jwks.keys[0]", 3)],
@@ -235,6 +245,39 @@ BESIDE: dict[str, tuple[str, Expected]] = {
     "an authz service of a gateway that does not speak gRPC": (
         "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\npolicies:\n  authz: {service: orders}\n",
         [("GC216", "policies.authz.service", 5)],
+    ),
+    "an unknown rate limit service": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\nrate_limit_service:\n  service: limits\n",
+        [("GC202", "rate_limit_service.service", 5)],
+    ),
+    "a rate limit service that does not speak gRPC": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\nrate_limit_service:\n  service: orders\n",
+        [("GC217", "rate_limit_service.service", 5)],
+    ),
+    "a certificate of an unknown tenant": (
+        f"{CERTIFICATE}id: c\ntenant: nobody\n",
+        [("GC221", "tenant", 5)],
+    ),
+    "an unknown certificate of a service": (
+        "kind: Service\nid: s\ndns: a.internal:1\ntls:\n  certificate: ours\n",
+        [("GC222", "tls.certificate", 5)],
+    ),
+    "an unknown certificate of a listener": (
+        "kind: Gateway\nid: other\nlisteners:\n  - {name: p, port: 1, tls: {default: ours}}\n",
+        [("GC222", "listeners[0].tls.default", 4)],
+    ),
+    "a host with two certificates": (
+        f"{CERTIFICATE}id: c\nhosts: [a.b]\n---\n{CERTIFICATE}id: d\nhosts:\n  - c.d\n  - A.b\n",
+        [("GC223", "hosts[1]", 13)],
+    ),
+    "a certificate for the host of another tenant": (
+        f"kind: Tenant\nid: t\nhosts: [a.b]\n---\nkind: Tenant\nid: u\n---\n{CERTIFICATE}id: c\ntenant: u\n"
+        "hosts: [a.b]\n",
+        [("GC224", "hosts[0]", 13)],
+    ),
+    "a service that is not verified": (
+        "kind: Service\nid: s\ndns: a.internal:1\ntls:\n  verify: false\n",
+        [("GC225", "tls.verify", 5)],
     ),
     "unknown route": ("kind: Tenant\nid: t\nroutes:\n  order: {}\n", [("GC203", "routes.order", 4)]),
     "host claimed twice": (
@@ -313,7 +356,8 @@ BESIDE: dict[str, tuple[str, Expected]] = {
 }
 
 # These have tests of their own below, or in the sources (GC011).
-ELSEWHERE = {"GC007", "GC008", "GC009", "GC011", "GC211", "GC215", "GC301", "GC900", "GC901"}
+SECRETS = {"GC411", "GC412", "GC413", "GC414", "GC415", "GC416", "GC417"}  # tests/tenants/secrets
+ELSEWHERE = SECRETS | {"GC007", "GC008", "GC009", "GC011", "GC211", "GC215", "GC301", "GC401", "GC900", "GC901", "GC902"}
 
 
 def places(problems: tuple[Problem, ...]) -> list[tuple[str, str, int]]:
