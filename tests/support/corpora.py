@@ -108,6 +108,15 @@ SERVICES: list[Json] = [
     {"dns": "a_b.internal:1", "health_check": {"path": "/"}, "outlier": {"consecutive_5xx": 1}},
     {"dns": "localhost:65535", "circuit_breaker": {"max_retries": 0}},
     {"tls": {"sni": "x.example"}},
+    {"tls": {"verify": False}, "protocol": "http2", "health_check": {}},
+    {"tls": {"ca_file": "a/b.pem", "certificate": "ours"}, "dns": "a_b.internal:1", "protocol": "grpc"},
+]
+
+
+LISTENER_TLS: list[Json] = [
+    {},
+    {"min_version": "1.3", "default": "ours", "client_ca": "a/b.pem", "require_client_certificate": True},
+    {"certificate": "c" * 63, "client_ca": "a/b.pem"},
 ]
 
 
@@ -142,6 +151,7 @@ def _given(body: Json) -> Json:
 def _world(selector: Json, tenants: list[Json]) -> World:
     services = [service(f"odd-{i}", **one) for i, one in enumerate(SERVICES)]
     listeners = [{"name": "public", "port": 8080}, {"name": "six", "port": 65535, "address": "::"}]
+    listeners += [{"name": f"safe-{i}", "port": 8443 + i, "tls": tls} for i, tls in enumerate(LISTENER_TLS)]
     everywhere = {"correlation_id": {}, "rate_limit": {"requests": 9, "per": "second"}, "timeout": {"request": "5s"}}
     asks = {"rate_limit_service": {"service": "opa", "timeout": "1ms"}}
     edge = gateway(tenant=selector, listeners=listeners, policies=everywhere, **asks)

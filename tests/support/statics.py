@@ -50,6 +50,7 @@ def _listener(listener: Json, scopes: list[Json], filters: Mapping[str, Json]) -
     for one in manager["http_filters"]:
         if one.pop("config_discovery", None):
             one["typed_config"] = filters[one["name"]]
+    listener["filter_chains"][0].pop("transport_socket", None)  # its certificates would come over a stream
     routes = manager["scoped_routes"]
     assert routes.pop("scoped_rds") == {"scoped_rds_config_source": routes.pop("rds_config_source")}
     routes["scoped_route_configurations_list"] = {"scoped_route_configurations": scopes}

@@ -1,0 +1,1 @@
+"""One file a step, both ways. A published step is never edited."""
