@@ -28,6 +28,7 @@ from tenants.model import Strict
 from tenants.paths import Match, Rewrite, Split, exactly_one
 from tenants.policies import POLICIES, CircuitBreaker, Outlier, Policies
 from tenants.tls import Hidden, HostPattern, ListenerTls, Tls
+from tenants.tokens import claim_name
 from tenants.values import (
     Bool,
     Duration,
@@ -139,8 +140,8 @@ class TenantSelector(Strict):
     @field_validator("name")
     @classmethod
     def _header(cls, name: str | None, info: Any) -> str | None:
-        from_header = name is not None and info.data.get("source") == "header"
-        return plain_header_name(name) if from_header and name else name
+        check = {"header": plain_header_name, "claim": claim_name}.get(info.data.get("source", ""))
+        return check(name) if check and name else name
 
 
 def _on_the_proxy(path: str) -> str:
@@ -185,7 +186,10 @@ def overlap(one: str, other: str) -> bool:
 
 
 class Gateway(Document):
-    """A fleet of proxies: listeners, how a request names its tenant, which tenants it serves, policies for all."""
+    """A fleet of proxies: listeners, how a request names its tenant, which tenants it serves, policies for all.
+
+    `kong`: Kongs serve its tenants too, and their sidecars are told the settings.
+    """
 
     kind: ClassVar[str] = "Gateway"
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=64), AfterValidator(_distinct_listeners)]
@@ -199,6 +203,7 @@ class Gateway(Document):
     on_demand: Bool = False
     report_unknown_keys: Bool = False
     rate_limit_service: RateLimitService | None = None
+    kong: Bool = False
     policies: Annotated[_JsonMap, _policies_of("Gateway"), _AsJson] = Map()
     parity: Parity = None
 

@@ -66,6 +66,7 @@ def shape(gateway: Gateway | None) -> object:
         gateway.policies,
         gateway.allow_local_endpoints,
         gateway.rate_limit_service is None,
+        gateway.on_demand,
     )
 
 

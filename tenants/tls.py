@@ -14,6 +14,9 @@ from tenants.model import Strict
 from tenants.paths import exactly_one
 from tenants.values import Bool, Host, Id, fault, host_name
 
+SYSTEM = ""
+"""Stands for the file with the authorities that the control plane's operating system believes."""
+
 _MARK = "-----BEGIN"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _FILE = "a path inside the secrets directory, without .., as in certificates/acme.pem"
@@ -66,10 +69,6 @@ class Place(Strict):
         exactly_one(self, "file", "env")
         return self
 
-    def __str__(self) -> str:
-        """As messages name it."""
-        return f"the file {self.file}" if self.file else f"the variable {self.env}"
-
 
 Hidden = Annotated[Place, BeforeValidator(_no_text)]
 
@@ -97,7 +96,7 @@ class ListenerTls(Strict):
 
 
 class Tls(Strict):
-    """TLS towards a service. Without `ca_file` the authorities of the proxy's own system count.
+    """TLS towards a service. Without `ca_file` the authorities of the control plane's system count.
 
     `sni` is the name that is asked for and that the service's certificate must have. `certificate` is ours.
     """
@@ -112,3 +111,8 @@ class Tls(Strict):
         if not self.verify and self.ca_file:
             raise fault("GC107", "`ca_file` is given and `verify` is false", "one of them")
         return self
+
+    @property
+    def authorities(self) -> str | None:
+        """The file with those who are believed, or SYSTEM; None if nothing is verified."""
+        return (self.ca_file or SYSTEM) if self.verify else None

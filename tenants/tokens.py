@@ -29,12 +29,14 @@ from tenants.values import (
     unique,
 )
 
-Asymmetric = Literal[
+# fmt: off
+Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
-]  # fmt: skip
-Symmetric = Literal["HS256", "HS384", "HS512"]
-ASYMMETRIC: tuple[str, ...] = get_args(Asymmetric)
-SYMMETRIC: tuple[str, ...] = get_args(Symmetric)
+    "HS256", "HS384", "HS512",
+]
+# fmt: on
+ASYMMETRIC: tuple[Algorithm, ...] = get_args(Algorithm)[:10]
+"""Those with a public key: whoever verifies a token cannot make one."""
 
 
 def _public_key(key: Any) -> Any:
@@ -85,9 +87,21 @@ _PROXYS = frozenset({"host", "authorization", "content-length", "expect", "forwa
 _PROXYS_OWN = (OUR_HEADERS, "x-envoy-", "x-forwarded-", "connection", "keep-alive", "proxy-", "trailer", "transfer-")
 
 
+def claim_name(name: str) -> str:
+    """The name of a claim. Dots descend, as in `realm.tenant`, but not in one that is a URI: it has a colon."""
+    if ":" not in name and not all(name.split(".")):
+        raise fault(
+            "GC112", f"{name!r} is not the name of a claim", "as in tenant, realm.tenant or https://a.example/tenant"
+        )
+    return name
+
+
+ClaimName = Annotated[Text, AfterValidator(claim_name)]
+
+
 def _forwards(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Claims to headers, these in lower case. What a claim says must not steer the gateway itself."""
-    named = tuple((claim, header_name(name)) for claim, name in pairs)
+    named = tuple((claim_name(claim), header_name(name)) for claim, name in pairs)
     for _claim, name in named:
         if name in _PROXYS or name.startswith(_PROXYS_OWN):
             raise fault("GC107", f"the header {name!r} belongs to the gateway", "a header of its own, as in x-user")
@@ -106,9 +120,9 @@ class Jwt(Strict):
     issuer: Text
     audiences: tuple[Text, ...] = ()
     jwks: Jwks | None = None
-    algorithms: Annotated[tuple[Asymmetric | Symmetric, ...], Field(min_length=1), AfterValidator(unique)] = ASYMMETRIC  # type: ignore[assignment]
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1), AfterValidator(unique)] = ASYMMETRIC
     required: Bool = True
-    tenant_claim: Text | None = None
+    tenant_claim: ClaimName | None = None
     forward_claims: Annotated[Pairs, AfterValidator(_forwards)] = ()
     clock_skew: Duration = timedelta(seconds=60)
 

@@ -20,8 +20,9 @@ from tenants.supplies import Supplies
 from xds import messages, translate
 from xds.certificates import Certificates
 from xds.shards import Shards
+from xds.shelf import Shelf
 from xds.snapshot import Resource, Snapshot, resource
-from xds.translate import Built, ClusterSpec, Needs
+from xds.translate import Built, ClusterSpec, Needs, settings
 
 Changes = dict[str, dict[str, Resource | None]]
 Snapshots = dict[str, Snapshot]
@@ -62,6 +63,8 @@ class _Fleet:
     specs: dict[str, set[ClusterSpec]] = field(default_factory=dict)
     shards: Shards = field(default_factory=Shards)
     secrets: Certificates = field(default_factory=Certificates)
+    shelf: Shelf = field(default_factory=Shelf)
+    kong: bool = False
     turn: _Turn = field(default_factory=_Turn)
 
     def owner(self, kind: str, name: str) -> str:
@@ -157,6 +160,8 @@ class Builder:
         if fleet is None:
             fleet = self._fleets[gateway.id] = _Fleet(Snapshot.empty(gateway.id))
             tenants, certificates = catalog.tenants, catalog.certificates
+        if gateway.kong != fleet.kong:
+            fleet.kong, tenants = gateway.kong, catalog.tenants
         lacking = fleet.secrets.lacks(gateway, self._supplies)
         if gateway.id in touched.gateways or NOBODY not in fleet.tenants or lacking != fleet.secrets.lacking:
             certificates = catalog.certificates
@@ -174,6 +179,8 @@ class Builder:
         if sweep:
             fleet.shards.sweep()
         self._shards(fleet)
+        for name, one in fleet.shelf.stale(catalog, gateway, fleet.shards.sources, self._supplies.keys):
+            self._shared(fleet, name, one)
         fleet.snapshot = fleet.snapshot.next(fleet.turn.changes)
         fleet.turn = _Turn()
 
@@ -194,7 +201,7 @@ class Builder:
                 return (), ()
             seen = view(catalog, gateway, tenant)
             built, needs = translate.tenant(seen)
-            return built, translate.unsupported(seen)
+            return (*built, *settings.tenant(seen, needs.providers)), translate.unsupported(seen)
 
         made = self._made(fleet, Key("Tenant", name), build)
         if made is not None:
@@ -232,6 +239,11 @@ class Builder:
         made = self._made(fleet, Key("Secret", name), lambda: (((one,) if one else ()), ()))
         if made is not None:
             fleet.turn.put("SDS", name, made[0] if made else None)
+
+    def _shared(self, fleet: _Fleet, name: str, one: Built | None) -> None:
+        made = self._made(fleet, Key("Shared", name), lambda: (((one,) if one else ()), ()))
+        if made is not None:
+            fleet.turn.put(settings.SHARED, name, made[0] if made else None)
 
     def _clusters(self, catalog: Catalog, fleet: _Fleet, services: frozenset[str]) -> None:
         """Clusters that came into use, went out of use, or whose service changed; endpoints follow their services."""

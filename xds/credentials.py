@@ -77,7 +77,7 @@ def _read(files: Files) -> Any:
             if errors[0].severity == "error":
                 raise Bad(errors[0])
             log.warning("TLS of the xDS server", problem=errors[0].message)
-        root = authorities(rest[0], "client_ca")[0].encode() if rest else None
+        root = authorities(rest[0], "client_ca", datetime.now(UTC)).encode() if rest else None
     except Bad as bad:
         raise Refused(f"TLS of the xDS server ({', '.join(map(str, files.all))}): {bad.flaw.message}") from None
     return grpc.ssl_server_certificate_configuration([(found.key.encode(), found.chain.encode())], root)

@@ -20,7 +20,7 @@ class Kind:
     `parts`: a resource of ours holds several things that others use one by one, by the name `<resource>/<part>`; its
     own `uses` lists them.
     `service`, `sotw`, `delta`: the gRPC service of its own and that service's streaming methods; "": it has none for
-    delta.
+    delta, or it is on the aggregated stream alone.
     """
 
     name: str
@@ -59,6 +59,8 @@ _ROWS = (
     Kind("RLS", "ratelimit.config.ratelimit.v3.RateLimitConfig",
          "ratelimit.service.ratelimit.v3.RateLimitConfigDiscoveryService",
          "StreamRlsConfigs", complete=True, legacy_wildcard=True),
+    Kind("SHARED", "gatecast.settings.v1.SharedDocument", "", "", complete=True, users=("TENANTS",)),
+    Kind("TENANTS", "gatecast.settings.v1.TenantSettings", "", "", complete=True, needs=("SHARED",)),
 )  # fmt: skip
 
 KINDS: Mapping[str, Kind] = {row.name: row for row in _ROWS}

@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf import json_format, message_factory
 from google.protobuf.message import Message
 
-from protos import ratelimit_pb2
+from protos import ratelimit_pb2, settings_pb2
 from xds import descriptors
 
 ROOTS = (
@@ -44,6 +44,7 @@ ROOTS = (
     "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
     "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
     "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute",
+    "envoy.extensions.filters.http.on_demand.v3.OnDemand",
     "envoy.extensions.filters.http.rbac.v3.RBAC",
     "envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
     "envoy.extensions.filters.http.router.v3.Router",
@@ -64,7 +65,11 @@ ROOTS = (
 )
 POOL = descriptors.pool(ROOTS)
 OTHERS: Mapping[str, Callable[..., Message]] = MappingProxyType(
-    {"ratelimit.config.ratelimit.v3.RateLimitConfig": ratelimit_pb2.RateLimitConfig}
+    {
+        "ratelimit.config.ratelimit.v3.RateLimitConfig": ratelimit_pb2.RateLimitConfig,
+        "gatecast.settings.v1.SharedDocument": settings_pb2.SharedDocument,
+        "gatecast.settings.v1.TenantSettings": settings_pb2.TenantSettings,
+    }
 )
 """Messages that are not Envoy's, by the name they travel under."""
 

@@ -188,7 +188,8 @@ class Session:
             raise Ended(grpc.StatusCode.INVALID_ARGUMENT, "the first request of a stream must carry its node")
         if self._hub.gateway(node) is None:
             names = ", ".join(sorted(self._hub.snapshots)) or "none"
-            why = f"node.cluster {node.cluster[:SHOWN]!r} names no gateway; gateways: {names[: 5 * SHOWN]}"
+            said = f"node.cluster {node.cluster[:SHOWN]!r}" if node.cluster else f"node.id {node.id[:SHOWN]!r}"
+            why = f"{said} names no gateway; gateways: {names[: 5 * SHOWN]}"
             raise Ended(grpc.StatusCode.NOT_FOUND, why)
         delta, kinds = self._method.delta, self._method.kinds
         client = self._hub.join(node, self._context.peer(), self._method.variant, delta=delta, kinds=kinds)
@@ -321,7 +322,8 @@ def _services() -> dict[str, dict[str, Method]]:
         "DeltaAggregatedResources": Method(delta=True, kinds=everything),
     }}  # fmt: skip
     for kind in KINDS.values():
-        services[kind.service] = _own(kind)
+        if kind.service:
+            services[kind.service] = _own(kind)
     return services
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -163,7 +164,7 @@ async def test_snapshots_are_counts_and_versions(served: Operator) -> None:
     (edge,) = page["snapshots"]
     types = {row["type"]: row for row in edge["types"]}
     counts = {name: row["resources"] for name, row in types.items() if name != "ECDS"}
-    assert counts == {"CDS": 1, "EDS": 1, "LDS": 1, "SRDS": 3, "RDS": 3, "SDS": 0, "RLS": 0}
+    assert counts == {"CDS": 1, "EDS": 1, "LDS": 1, "SRDS": 3, "RDS": 3, "SDS": 0, "RLS": 0, "SHARED": 0, "TENANTS": 0}
     assert types["RDS"]["version"] == served.hub.snapshots["edge"].version("RDS")
     assert edge["published_at"] == "2026-11-18T11:06:40.000Z"
     assert (await served.get("/api/v1/snapshots/edge")).json() == edge

@@ -60,6 +60,8 @@ def test_help_imports_nothing_heavy() -> None:
         (("translate", "-f", EXAMPLE, "--tenant", "nix"), 4),
         (("translate", "-f", EXAMPLE, "--tenant", "acme", "--gateway", "nix"), 4),
         (("bootstrap", "--gateway", "edge", "--node", "a", "--xds", "nonsense"), 2),
+        (("bootstrap", "--gateway", "edge", "--node", "a", "--certificate", "a.pem", "--key", "a.key"), 2),
+        (("bootstrap", "--gateway", "edge", "--node", "a", "--ca", "ca.pem", "--key", "a.key"), 2),
         (("serve",), 2),
         (("serve", "--settings", EXAMPLE, "--xds", "0.0.0.0:1"), 2),
         (("serve", "--settings", EXAMPLE, "--drain", "100"), 2),
@@ -156,11 +158,11 @@ def test_a_file_in_place_of_a_directory_is_told_so(gatecast: Run) -> None:
 
 def test_translate_tells_what_envoy_is_not_told(tmp_path: Path, gatecast: Run) -> None:
     settings = Path(shutil.copytree(EXAMPLE, tmp_path / "settings"))
-    with (settings / "acme.yaml").open("a") as file:
-        file.write("  jwt: {issuer: 'https://idp.example', jwks: {uri: 'https://idp.example/keys'}}\n")
+    acme = settings / "acme.yaml"
+    acme.write_text(acme.read_text().replace("per: minute}", "per: minute, burst: 50, scope: global}"))
     ran = gatecast("translate", "-f", str(settings), "--tenant", "acme")
     assert ran.code == 0
-    assert ran.err.startswith(f"{settings}/acme.yaml:8 Tenant/acme policies.jwt: ")
+    assert ran.err.startswith(f"{settings}/acme.yaml:5 Tenant/acme policies.rate_limit: ")
     assert gatecast("translate", "-f", str(settings), "--tenant", "beta").err == ""
 
 

@@ -14,20 +14,28 @@ ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 
 
-def test_the_four_services_are_there() -> None:
-    assert set(SERVICES) == {"gatecast", "envoy", "orders", "payments"}
+UNWATCHED = {"ratelimit"}
+"""Its image has no program to ask it with; so nobody may wait for it."""
+
+
+def test_the_services_are_there() -> None:
+    assert set(SERVICES) == {"gatecast", "envoy", "orders", "payments", "redis", "ratelimit"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_service_is_confined_and_watched(name: str) -> None:
     service = SERVICES[name]
-    assert service["healthcheck"]["test"][0] == "CMD"
+    if name in UNWATCHED:
+        assert service["healthcheck"] == {"disable": True}
+        assert not any(name in other.get("depends_on", {}) for other in SERVICES.values())
+    else:
+        assert service["healthcheck"]["test"][0] == "CMD"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
-    assert "environment" not in service  # where secrets would stand
-    assert re.search(r":v?\d+\.\d+\.\d+$", service["image"])
+    assert not any(re.search("AUTH|PASS|SECRET|TOKEN|KEY|HEADERS", said) for said in service.get("environment", {}))
+    assert re.search(r":(v?\d+\.\d+\.\d+|[0-9a-f]{8})$", service["image"])
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -62,8 +70,21 @@ def test_ports_agree_with_the_example() -> None:
     for name in ("orders", "payments"):
         (endpoint,) = documents[Key("Service", name)]["endpoints"]
         assert SERVICES[name]["command"] == [name, endpoint["address"]]
+    (endpoint,) = documents[Key("Service", "limits")]["endpoints"]
+    told = SERVICES["ratelimit"]["environment"]
+    assert f"{told['GRPC_HOST']}:{told['GRPC_PORT']}" == endpoint["address"]
+    assert documents[Key("Gateway", told["CONFIG_GRPC_XDS_NODE_ID"])]["rate_limit_service"] == {"service": "limits"}
     port = documents[Key("Gateway", "edge")]["listeners"][0]["port"]
     assert SERVICES["orders"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
+def test_the_rate_limit_service_listens_on_loopback_and_is_told_its_limits_by_us() -> None:
+    told = SERVICES["ratelimit"]["environment"]
+    assert {told[f"{part}HOST"] for part in ("", "GRPC_", "DEBUG_")} == {"127.0.0.1"}
+    assert (told["CONFIG_TYPE"], told["CONFIG_GRPC_XDS_SERVER_URL"]) == ("GRPC_XDS_SOTW", "127.0.0.1:18000")
+    command = SERVICES["redis"]["command"]
+    at = dict(zip(command[::2], command[1::2], strict=True))
+    assert told["REDIS_URL"] == f"{at['--bind']}:{at['--port']}"
 
 
 def test_the_image_is_pinned_and_runs_as_nobody() -> None:

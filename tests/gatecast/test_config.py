@@ -84,6 +84,29 @@ def test_an_address_beyond_loopback_needs_insecure(name: str, address: str) -> N
     assert str(getattr(load({"settings": "there", name: address, "insecure": True}), name)) == address
 
 
+TLS = {"xds_certificate": "a.pem", "xds_key": "a.key", "xds_client_ca": "ca.pem"}
+
+
+def test_who_asks_proxies_who_they_are_may_listen_beyond_loopback_and_hand_out_keys() -> None:
+    found = load({"settings": "there", "xds": "0.0.0.0:1", **TLS})
+    assert found.keyless == ""
+    assert load({"settings": "there"}).keyless == ""
+    with pytest.raises(Refused, match=r"^api: .*no access control"):
+        load({"settings": "there", "api": "0.0.0.0:1", **TLS})
+
+
+@pytest.mark.parametrize("lacking", [set(TLS), {"xds_client_ca"}])
+def test_no_key_is_handed_out_to_whoever_comes(lacking: set[str]) -> None:
+    given = {name: value for name, value in TLS.items() if name not in lacking}
+    assert "xds_client_ca" in load({"settings": "there", "xds": "0.0.0.0:1", "insecure": True, **given}).keyless
+
+
+@pytest.mark.parametrize("lacking", ["xds_certificate", "xds_key"])
+def test_half_of_tls_is_refused(lacking: str) -> None:
+    with pytest.raises(Refused, match="needs xds_certificate and xds_key"):
+        load({"settings": "there", **{name: value for name, value in TLS.items() if name != lacking}})
+
+
 @pytest.mark.parametrize("text", ["- a\n", "just text\n", "a: [\n", "a: \x00\n"])
 def test_a_file_that_is_no_mapping_is_refused_with_its_name(text: str, tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"gatecast\.yaml"):

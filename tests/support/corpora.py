@@ -11,6 +11,15 @@ from worlds import Json, World, gateway, route, service, tenant, world
 TOKEN = "!#$&'*+.^_`|~-9z"  # every kind of character a header name may have, but `%`
 TEXT = 'é 100% %REQ(host)% 日本\t"\\ {}'
 
+ODD_CLAIM = "urn:)%\"\\'" + "".join(map(chr, range(32, 127))) + "\N{SNOWMAN}\N{PILE OF POO}"
+P_256: Json = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "9FD0GTGmyyOWswg7zxBygQaLVlJ13fHP5nFFqASpv4A",
+    "y": "LK1cbXheYWfNVSdMDqKtMHL6cmSz60Ofk8j6P4sBgkw",
+}
+ED25519: Json = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+
 POLICIES: dict[str, list[Json]] = {
     "rate_limit": [
         {"requests": 1, "per": "day"},
@@ -60,7 +69,30 @@ POLICIES: dict[str, list[Json]] = {
     "access": [{}, {"allow": ["::/0", "0.0.0.0/0"], "deny": ["2001:db8::1/128", "10.1.2.3/32"]}],
     "body_limit": [{"max": "1B"}, {"max": "4294967295B"}],
     "maintenance": [{}, {"status": 599, "message": "日" * 1024}, {"status": 400, "message": TEXT}],
-    "jwt": [{"issuer": "https://id.example", "jwks": {"uri": "https://id.example/jwks"}}],
+    "jwt": [
+        {"issuer": "https://id.example", "jwks": {"uri": "https://id.example/jwks"}},
+        {"issuer": "https://id.example", "required": False, "clock_skew": "1ms", "audiences": [TEXT.strip(), "a"]},
+        {
+            "issuer": TEXT.strip(),
+            "jwks": {"keys": [P_256, {**ED25519, "kid": 'é%日\\" {}'}]},
+            "algorithms": ["EdDSA", "HS256"],
+        },
+        {"issuer": "https://id.example", "tenant_claim": "a.b.c", "forward_claims": {"sub": TOKEN, "a.b.c": "x-a"}},
+        {
+            "issuer": "https://id.example",
+            "tenant_claim": "https://claims.example/v1.0/tenant",
+            "forward_claims": {
+                "urn:x": "x-a",
+                ODD_CLAIM: "x-b",
+                f" {TEXT}": "x-c",
+                "%": "x-d",
+                '")%': "x-e",
+                "é": "x-f",
+            },
+            "required": False,
+            "clock_skew": "8760h",
+        },
+    ],
     "authz": [
         {"service": "opa"},
         {"service": "opa", "on_failure": "allow", "timeout": "1ms", "body": "1B"},
@@ -148,13 +180,13 @@ def _given(body: Json) -> Json:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _world(selector: Json, tenants: list[Json]) -> World:
+def _world(selector: Json, tenants: list[Json], **policies: Json) -> World:
     services = [service(f"odd-{i}", **one) for i, one in enumerate(SERVICES)]
     listeners = [{"name": "public", "port": 8080}, {"name": "six", "port": 65535, "address": "::"}]
     listeners += [{"name": f"safe-{i}", "port": 8443 + i, "tls": tls} for i, tls in enumerate(LISTENER_TLS)]
     everywhere = {"correlation_id": {}, "rate_limit": {"requests": 9, "per": "second"}, "timeout": {"request": "5s"}}
     asks = {"rate_limit_service": {"service": "opa", "timeout": "1ms"}}
-    edge = gateway(tenant=selector, listeners=listeners, policies=everywhere, **asks)
+    edge = gateway(tenant=selector, listeners=listeners, policies=everywhere | policies, **asks)
     named = [service(), service("opa", protocol="grpc"), service("s" * 63)]
     return world(map(_given, [edge, *named, *services, *_routes(), *tenants]))
 
@@ -171,8 +203,10 @@ def by_host() -> World:
 
 
 def by_claim() -> World:
-    """Tenants by claim: not enforced yet, closed."""
-    return _world({"from": "claim", "name": "tid"}, [tenant("claimed")])
+    """Tenants by a claim with an odd name; what a table can switch on, and more of the same token."""
+    more = {"audiences": ["a"], "tenant_claim": "t", "forward_claims": {"sub": "x-user"}}
+    found = [tenant("claimed"), tenant("more", policies={"jwt": more})]
+    return _world({"from": "claim", "name": ODD_CLAIM}, found, jwt=POLICIES["jwt"][0])
 
 
 def all_worlds() -> list[World]:

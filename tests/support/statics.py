@@ -47,6 +47,8 @@ def _filters(needs: Iterable[translate.Needs]) -> dict[str, Json]:
 
 def _listener(listener: Json, scopes: list[Json], filters: Mapping[str, Json]) -> Json:
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    for one in manager.get("access_log", []):  # Envoy 1.40 crashes at the end of a mere check of shared statistics
+        one["typed_config"].get("stats_scope", {}).pop("sharing_name", None)
     for one in manager["http_filters"]:
         if one.pop("config_discovery", None):
             one["typed_config"] = filters[one["name"]]

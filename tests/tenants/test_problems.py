@@ -17,6 +17,9 @@ Expected = list[tuple[str, str, int]]
 
 CERTIFICATE = "kind: Certificate\ncertificate: {file: c.pem}\nkey: {file: c.key}\n"
 
+KEY = """{kty: EC, crv: P-256, alg: ES256, x: 9FD0GTGmyyOWswg7zxBygQaLVlJ13fHP5nFFqASpv4A,
+  y: LK1cbXheYWfNVSdMDqKtMHL6cmSz60Ofk8j6P4sBgkw}""".replace("\n", "")
+
 ALONE: dict[str, tuple[str, Expected]] = {
     "broken yaml": ("kind: Tenant\nid: [a\n", [("GC001", "", 3)]),
     "a list": ("- a\n- b\n", [("GC002", "", 1)]),
@@ -180,6 +183,50 @@ ALONE: dict[str, tuple[str, Expected]] = {
         "kind: Tenant\nid: a\npolicies: {jwt: {jwks: {uri: 'file:///etc'}}}\n",
         [("GC121", "policies.jwt.jwks.uri", 3)],
     ),
+    "a shared secret among the keys": (
+        "kind: Tenant\nid: a\npolicies: {jwt: {jwks: {keys: [{kty: oct, k: abc}]}}}\n",
+        [("GC122", "policies.jwt.jwks.keys[0]", 3)],
+    ),
+    "a key that verifies nothing": (
+        f"kind: Tenant\nid: a\npolicies:\n  jwt:\n    jwks:\n      keys:\n      - {KEY}\n"
+        "      - {kty: RSA, n: x, e: AQAB}\n",
+        [("GC124", "policies.jwt.jwks.keys[1]", 8)],
+    ),
+    "keys and algorithms that do not meet": (
+        f"kind: Tenant\nid: a\npolicies: {{jwt: {{issuer: i, algorithms: [RS256], jwks: {{keys: [{KEY}]}}}}}}\n",
+        [("GC107", "policies.jwt", 3)],
+    ),
+    "no algorithm": (
+        "kind: Tenant\nid: a\npolicies: {jwt: {algorithms: [RS256, none]}}\n",
+        [("GC105", "policies.jwt.algorithms[1]", 3)],
+    ),
+    "an issuer that is no URL and may inherit its keys": (
+        "kind: Tenant\nid: a\npolicies: {jwt: {issuer: us, jwks: {uri: null}}}\n",
+        [],
+    ),
+    **{
+        f"a claim in the header {name}": (
+            f"kind: Tenant\nid: a\npolicies:\n  jwt:\n    forward_claims: {{sub: {name}}}\n",
+            [("GC107", "policies.jwt.forward_claims", 5)],
+        )
+        for name in ("Host", "authorization", "x-gatecast-claim", "X-Forwarded-For", "x-envoy-x", "Connection", "te")
+    },
+    "two claims in one header": (
+        "kind: Tenant\nid: a\npolicies:\n  jwt:\n    forward_claims: {sub: x-a, name: X-A}\n",
+        [("GC119", "policies.jwt.forward_claims", 5)],
+    ),
+    "an empty part of a claim": (
+        "kind: Tenant\nid: a\npolicies: {jwt: {tenant_claim: realm..tenant}}\n",
+        [("GC112", "policies.jwt.tenant_claim", 3)],
+    ),
+    "an empty part of a gateway's claim": (
+        "kind: Gateway\nid: g\nlisteners: [{name: a, port: 1}]\ntenant: {from: claim, name: .tenant}\n",
+        [("GC112", "tenant.name", 4)],
+    ),
+    "a header of the gateway's own": (
+        "kind: Tenant\nid: a\npolicies: {headers: {request: {set: {X-Gatecast-Host: a.b}}}}\n",
+        [("GC107", "policies.headers.request.set", 3)],
+    ),
     "a secret where its place belongs": (
         "kind: Certificate\nid: c\ncertificate: {file: c.pem}\nkey: |\n  -----BEGIN PRIVATE KEY-----\n  MIIE\n",
         [("GC125", "key", 4)],
@@ -324,6 +371,32 @@ BESIDE: dict[str, tuple[str, Expected]] = {
         "kind: Tenant\nid: t\npolicies:\n  jwt: {tenant_claim: tenant}\n",
         [("GC208", "policies.jwt.tenant_claim", 4)],
     ),
+    "neither keys nor a URL to find them at": (
+        "kind: Tenant\nid: t\npolicies:\n  jwt: {issuer: us}\n",
+        [("GC207", "policies.jwt", 4)],
+    ),
+    "the tenant's header": (
+        "kind: Tenant\nid: t\npolicies:\n  headers:\n    request:\n      set: {X-Tenant-Id: other}\n      add:\n"
+        "        x-tenant-id: other\nroutes:\n  orders:\n    policies:\n      jwt:\n        issuer: https://a/\n"
+        "        forward_claims: {sub: X-TENANT-ID}\n",
+        [
+            ("GC219", "policies.headers.request.add.x-tenant-id", 8),
+            ("GC219", "policies.headers.request.set.X-Tenant-Id", 6),
+            ("GC219", "routes.orders.policies.jwt.forward_claims.sub", 14),
+        ],
+    ),
+    "the tenant's header, for all": (
+        "kind: Organisation\nid: o\npolicies: {headers: {request: {add: {x-tenant-id: a}}}}\n---\n"
+        "kind: Route\nid: r\nmatch: {path: /r}\nservice: orders\n"
+        "policies: {headers: {request: {set: {x-tenant-id: a}}}}\n---\n"
+        "kind: Gateway\nid: g\nlisteners: [{name: a, port: 1}]\ntenant: {from: header, name: X-T}\n"
+        "policies: {headers: {request: {set: {x-t: a}}}}\n",
+        [
+            ("GC219", "policies.headers.request.add.x-tenant-id", 3),
+            ("GC219", "policies.headers.request.set.x-tenant-id", 9),
+            ("GC219", "policies.headers.request.set.x-t", 15),
+        ],
+    ),
     "claim gateway without jwt": (
         "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntenant: {from: claim, name: tenant}\n",
         [("GC209", "tenant.from", 4)],
@@ -357,7 +430,20 @@ BESIDE: dict[str, tuple[str, Expected]] = {
 
 # These have tests of their own below, or in the sources (GC011).
 SECRETS = {"GC411", "GC412", "GC413", "GC414", "GC415", "GC416", "GC417"}  # tests/tenants/secrets
-ELSEWHERE = SECRETS | {"GC007", "GC008", "GC009", "GC011", "GC211", "GC215", "GC301", "GC401", "GC900", "GC901", "GC902"}
+ELSEWHERE = SECRETS | {
+    "GC007",
+    "GC008",
+    "GC009",
+    "GC011",
+    "GC211",
+    "GC215",
+    "GC301",
+    "GC302",
+    "GC401",
+    "GC900",
+    "GC901",
+    "GC902",
+}
 
 
 def places(problems: tuple[Problem, ...]) -> list[tuple[str, str, int]]:

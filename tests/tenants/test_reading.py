@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 from catalogs import BASE
 
-from tenants.documents import KINDS, Gateway, Key, Route, Service, Tenant
+from tenants.documents import KINDS, Certificate, Gateway, Key, Route, Service, Tenant
 from tenants.policies import POLICIES, CircuitBreaker, Policies, over
 from tenants.reading import Given, read, take
 from tenants.values import Address, duration_text
@@ -15,7 +15,11 @@ from tenants.values import Address, duration_text
 EVERYTHING = """
 kind: Gateway
 id: edge
-listeners: [{name: public, address: "::", port: 8080}]
+listeners:
+  - {name: public, address: "::", port: 8080}
+  - name: safe
+    port: 8443
+    tls: {min_version: "1.3", default: ours, client_ca: private/ca.pem, require_client_certificate: true}
 tenant: {from: claim, name: tenant}
 tenants: [acme]
 organisations: [foods]
@@ -26,7 +30,14 @@ policies:
   jwt:
     issuer: https://login.example
     audiences: [a]
-    jwks: {keys: [{kty: RSA, n: x, e: AQAB, kid: "1"}]}
+    jwks:
+      keys:
+        - kty: EC
+          crv: P-256
+          kid: "1"
+          x: 9FD0GTGmyyOWswg7zxBygQaLVlJ13fHP5nFFqASpv4A
+          y: LK1cbXheYWfNVSdMDqKtMHL6cmSz60Ofk8j6P4sBgkw
+    algorithms: [ES256]
     required: false
     tenant_claim: tenant
     forward_claims: {sub: x-user}
@@ -49,7 +60,7 @@ endpoints: ["127.0.0.1:9001", {address: "[::1]:9002", weight: 2}]
 protocol: grpc
 lb: least_request
 connect_timeout: 1s
-tls: {sni: Orders.internal, ca_file: /etc/ca.pem, verify: false}
+tls: {sni: Orders.internal, ca_file: private/ca.pem, verify: true, certificate: ours}
 health_check: {path: /healthz, host: a.b, interval: 5s, timeout: 1s, unhealthy_after: 3, healthy_after: 2}
 circuit_breaker: {max_connections: 1, max_pending_requests: 2, max_requests: 3, max_retries: 4}
 outlier: {consecutive_5xx: 5, interval: 10s, base_ejection: 30s, max_ejection_percent: 50}
@@ -79,6 +90,13 @@ hosts: [Acme.example.com]
 status: suspended
 policies: {circuit_breaker: {max_requests: 5}, outlier: {interval: 1s}, required_headers: []}
 routes: {orders: {service: orders, policies: {rate_limit: null}}, other: {split: [{service: orders, weight: 100}]}}
+---
+kind: Certificate
+id: ours
+certificate: {file: private/ours.pem}
+key: {env: OUR_KEY}
+hosts: [Acme.example.com, "*.Example.com"]
+tenant: acme
 """
 
 
@@ -91,7 +109,7 @@ def test_every_field_of_every_kind_is_read() -> None:
     reading = read(EVERYTHING, "a.yaml")
     assert reading.problems == ()
     assert {given.key.kind for given in reading.documents} == set(KINDS)
-    gateway, orders, named, route, _foods, acme = (given.document for given in reading.documents)
+    gateway, orders, named, route, _foods, acme, ours = (given.document for given in reading.documents)
     assert isinstance(gateway, Gateway)
     assert gateway.tenant.source == "claim"
     assert isinstance(orders, Service)
@@ -106,6 +124,9 @@ def test_every_field_of_every_kind_is_read() -> None:
     assert isinstance(acme, Tenant)
     assert acme.hosts == ("acme.example.com",)
     assert acme.routes["orders"].policies["rate_limit"] is None
+    assert isinstance(ours, Certificate)
+    assert ours.hosts == ("acme.example.com", "*.example.com")
+    assert (ours.certificate.file, ours.private_key.env) == ("private/ours.pem", "OUR_KEY")
 
 
 def test_policies_are_parsed_to_durations_bytes_networks_and_sorted_pairs() -> None:
@@ -123,6 +144,7 @@ def test_policies_are_parsed_to_durations_bytes_networks_and_sorted_pairs() -> N
     assert policies.rate_limit.header == "x-key"
     assert policies.rate_limit.period == timedelta(seconds=1)
     assert policies.jwt
+    assert policies.jwt.jwks
     assert json.loads(policies.jwt.jwks.text())["keys"][0]["kid"] == "1"
 
 

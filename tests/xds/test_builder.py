@@ -402,8 +402,5 @@ def test_what_envoy_is_not_told_is_a_problem_until_it_is_taken_out() -> None:
     (problem,) = bench.builder.problems["edge", Key("Tenant", "t0")]
     assert (problem.code, problem.path) == ("GC301", "policies.rate_limit")
     bench.put(worlds.tenant("t0"))
-    bench.put(service("orders", tls={"sni": "orders.example"}))
-    (problem,) = bench.builder.problems["edge", Key("Service", "orders")]
-    assert problem.path == "tls"
     bench.put(drop=[("Tenant", "t0")])
     assert bench.builder.problems == {}

@@ -93,3 +93,25 @@ async def test_streams_without_a_node_id_are_no_companions() -> None:
     named, companion = join(hub, "n1", "CDS"), join(hub, "n1", "EDS")
     hub.companions(named, frozenset({"a"}))
     assert companion.wake.is_set()
+
+
+@pytest.mark.parametrize(
+    ("node", "gateways", "expected"),
+    [
+        (Node("limits-1", "edge"), ("edge", "inner"), "edge"),
+        (Node("edge", ""), ("edge", "inner"), "edge"),
+        (Node("edge/limits-1", ""), ("edge", "inner"), "edge"),
+        (Node("inner", "edge"), ("edge", "inner"), "edge"),
+        (Node("edge", "other"), ("edge", "inner"), None),
+        (Node("limits-1", ""), ("edge", "inner"), None),
+        (Node("limits-1", ""), ("edge",), "edge"),
+        (Node("", ""), (), None),
+    ],
+)
+async def test_a_node_names_its_gateway_by_its_cluster_and_without_one_by_its_id(
+    node: Node, gateways: tuple[str, ...], expected: str | None
+) -> None:
+    """The standard rate limit service can say an id and no cluster."""
+    hub = Hub(Metrics(CollectorRegistry()), wall=lambda: 1.0)
+    await hub.publish({name: Snapshot.empty(name) for name in gateways})
+    assert hub.gateway(node) == expected

@@ -155,7 +155,7 @@ def built(world: World) -> Iterator[Message]:
     for view in world.views():
         resources, needs = translate.tenant(view)
         specs |= needs.clusters
-        yield from (one.message for one in resources)
+        yield from (one.message for one in resources if one.kind != "RLS")  # that one is not Envoy's
     for spec in sorted(specs, key=lambda spec: spec.name):
         yield from (one.message for one in translate.cluster(world.services[spec.service], spec))
     for name in sorted(world.services):

@@ -29,7 +29,6 @@ _JWT = "envoy.extensions.filters.http.jwt_authn.v3."
 JwtAuthentication = messages.message(_JWT + "JwtAuthentication")
 JwtProvider = messages.message(_JWT + "JwtProvider")
 JwtHeader = messages.message(_JWT + "JwtHeader")
-JwtClaimToHeader = messages.message(_JWT + "JwtClaimToHeader")
 JwtRequirement = messages.message(_JWT + "JwtRequirement")
 JwtRequirementOrList = messages.message(_JWT + "JwtRequirementOrList")
 RequirementRule = messages.message(_JWT + "RequirementRule")
@@ -79,7 +78,6 @@ class Provider:
     audiences: tuple[str, ...]
     algorithms: tuple[str, ...]
     skew: int
-    forward: tuple[tuple[str, str], ...]
     source: Source | None
     inline: str
 
@@ -95,13 +93,12 @@ def provider(policy: Jwt, local: bool) -> Provider:
     jwks = policy.jwks
     inline = jwks.text() if jwks and jwks.keys else ""
     source = None if inline else Source(policy.issuer, (jwks and jwks.uri) or "", local)
-    skew = int(policy.clock_skew / timedelta(seconds=1))
-    forward = tuple((claim, name) for claim, name in policy.forward_claims if ":" not in claim)
+    skew = -(-policy.clock_skew // timedelta(seconds=1))  # 0 would be Envoy's default, a minute
     algorithms = tuple(sorted(policy.algorithms))
-    said = [policy.issuer, policy.audiences, algorithms, skew, forward, source and source.uri, local, inline]
+    said = [policy.issuer, policy.audiences, algorithms, skew, source and source.uri, local, inline]
     name = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     shard = shard_name(int(hashlib.sha256(policy.issuer.encode()).hexdigest()[:8], 16) % SHARDS)
-    return Provider(name, shard, policy.issuer, policy.audiences, algorithms, skew, forward, source, inline)
+    return Provider(name, shard, policy.issuer, policy.audiences, algorithms, skew, source, inline)
 
 
 def claimed(gateway: Gateway) -> frozenset[Provider]:
@@ -109,8 +106,7 @@ def claimed(gateway: Gateway) -> frozenset[Provider]:
     policy = base(gateway.policies, Map(), Map()).policies.jwt
     if gateway.tenant.source != "claim" or policy is None:
         return frozenset()
-    made = provider(policy, gateway.allow_local_endpoints)
-    return frozenset({replace(made, shard=CLAIM_SHARD, forward=())})
+    return frozenset({replace(provider(policy, gateway.allow_local_endpoints), shard=CLAIM_SHARD)})
 
 
 def same_tokens(one: Provider, other: Provider) -> bool:
@@ -154,7 +150,6 @@ def _provider(one: Provider, keys: Mapping[Source, str]) -> Message:
         from_headers=[JwtHeader(name="authorization", value_prefix=scheme) for scheme in _SCHEMES],
         payload_in_metadata=CLAIMED if one.shard == CLAIM_SHARD else PAYLOAD,
         clock_skew_seconds=one.skew,
-        claim_to_headers=[JwtClaimToHeader(claim_name=claim, header_name=name) for claim, name in one.forward],
     )
     made.MergeFrom(_keys(_usable(text, one.algorithms)))
     return made

@@ -36,6 +36,7 @@ from xds.translate.filters import (
 from xds.translate.jwt import Provider
 from xds.translate.marks import mark
 from xds.translate.matches import everything, preflights, taken
+from xds.translate.on_demand import late
 from xds.translate.quotas import Shared
 from xds.translate.selectors import selection
 from xds.translate.support import unenforced
@@ -88,7 +89,8 @@ def tenant(view: TenantView) -> tuple[tuple[Built, ...], Needs]:
     clusters = frozenset(spec for one in specs for spec, _weight in one) | frozenset(map(ClusterSpec, demands.asked))
     needs = Needs(clusters, demands.providers)
     used = frozenset(spec.name for spec in needs.clusters) | frozenset(one.part for one in needs.providers)
-    scopes = tuple(Built("SRDS", key, _scope(key, name), frozenset({name}), owner=name) for key in keys)
+    lazy = view.gateway.on_demand
+    scopes = tuple(Built("SRDS", key, _scope(key, name, lazy), frozenset({name}), owner=name) for key in keys)
     return (*scopes, Built("RDS", name, table, used, owner=name), *quotas.resource(demands.limits)), needs
 
 
@@ -124,10 +126,10 @@ class _Demands:
         return (*values[:_LIMIT], _Against(mine, said.theirs), *values[_LIMIT + 1 :])
 
 
-def _scope(key: str, table: str) -> Message:
+def _scope(key: str, table: str, on_demand: bool) -> Message:
     """Named by its key: a host that moves to another tenant is one resource that changes, never two that clash."""
     fragments = ScopeKey(fragments=[ScopeFragment(string_key=key)])
-    return ScopedRouteConfiguration(name=key, route_configuration_name=table, key=fragments)
+    return ScopedRouteConfiguration(name=key, route_configuration_name=table, key=fragments, on_demand=on_demand)
 
 
 def _table(view: TenantView, specs: Specs, demands: _Demands) -> Message:
@@ -152,7 +154,7 @@ def _table(view: TenantView, specs: Specs, demands: _Demands) -> Message:
 
 
 def _late(view: TenantView) -> dict[str, Message]:
-    return open_late() if selection(view.gateway.tenant).late else {}
+    return open_late() if late(view.gateway) else {}
 
 
 def _shared(values: tuple[Any, ...]) -> dict[str, Message]:

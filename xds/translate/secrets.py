@@ -23,7 +23,6 @@ _SELECTOR = _TLS + "cert_selectors.on_demand_secret.v3.Config"
 Secret = messages.message(_TLS + "v3.Secret")
 TlsCertificate = messages.message(_TLS + "v3.TlsCertificate")
 ValidationContext = messages.message(_TLS + "v3.CertificateValidationContext")
-SystemRootCerts = messages.message(_TLS + "v3.CertificateValidationContext.SystemRootCerts")
 CombinedContext = messages.message(_TLS + "v3.CommonTlsContext.CombinedCertificateValidationContext")
 SubjectAltNameMatcher = messages.message(_TLS + "v3.SubjectAltNameMatcher")
 CommonTlsContext = messages.message(_TLS + "v3.CommonTlsContext")
@@ -83,8 +82,9 @@ def of_gateway(gateway: Gateway) -> tuple[frozenset[str], frozenset[str]]:
 
 def of_service(service: Service) -> tuple[frozenset[str], frozenset[str]]:
     """The same for a service."""
-    tls = service.tls or Tls()
-    return frozenset(filter(None, [tls.certificate])), frozenset(filter(None, [tls.ca_file]))
+    tls = service.tls or Tls(verify=False)
+    files = [] if tls.authorities is None else [tls.authorities]
+    return frozenset(filter(None, [tls.certificate])), frozenset(files)
 
 
 def ready(service: Service, supplies: Supplies) -> bool:
@@ -119,17 +119,14 @@ def upstream(service: Service, tls: Tls) -> Message:
         alpn_protocols=["http/1.1"] if service.protocol == "http1" else ["h2"],
         tls_certificate_sds_secret_configs=[_sds(certificate_name(tls.certificate))] if tls.certificate else [],
     )
-    if tls.verify:
-        common.MergeFrom(_verified(name, tls.ca_file))
+    if tls.authorities is not None:
+        common.MergeFrom(_verified(name, tls.authorities))
     return _socket(UpstreamTlsContext(common_tls_context=common, sni=name))
 
 
-def _verified(name: str, file: str | None) -> Message:
+def _verified(name: str, file: str) -> Message:
     """The certificate of the service must have this name, and be signed by these authorities."""
     named = [SubjectAltNameMatcher(san_type="DNS", matcher=StringMatcher(exact=name))]
-    if file is None:
-        system = ValidationContext(system_root_certs=SystemRootCerts(), match_typed_subject_alt_names=named)
-        return CommonTlsContext(validation_context=system)
     combined = CombinedContext(
         default_validation_context=ValidationContext(match_typed_subject_alt_names=named),
         validation_context_sds_secret_config=_sds(authorities_name(file)),

@@ -24,7 +24,7 @@ from xds.translate.edits import header
 from xds.translate.jwt import CLAIM_SHARD, CLAIMED, TYPE_URL
 from xds.translate.matches import header_key
 from xds.translate.sources import by_ecds
-from xds.translate.tokens import claim_value
+from xds.translate.tokens import claim_value, text_functions
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
 _MUTATION = "envoy.extensions.filters.http.header_mutation.v3."
@@ -38,8 +38,6 @@ HeaderMutation = messages.message("envoy.config.common.mutation_rules.v3.HeaderM
 EarlyHeaderMutation = messages.message("envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation")
 SetFilterState = messages.message("envoy.extensions.filters.http.set_filter_state.v3.Config")
 TypedExtensionConfig = messages.message("envoy.config.core.v3.TypedExtensionConfig")
-Cel = messages.message("envoy.extensions.formatter.cel.v3.Cel")
-CelExpressionConfig = messages.message("envoy.config.core.v3.CelExpressionConfig")
 
 HOST_HEADER = "x-gatecast-host"
 """Our own header in host mode. What a client sends under this name is dropped, and services never see it."""
@@ -72,12 +70,12 @@ class Selection:
         return ScopeKeyBuilder(fragments=[FragmentBuilder(header_value_extractor=extract)])
 
     def early(self) -> list[Message]:
-        """What happens to the header before anything else. Several hosts Envoy joins by itself."""
-        if self.header == header_key("host"):
-            return []
-        change = HeaderMutation(remove=self.header) if self.ours else HeaderMutation(append=_joined(self.header))
+        """What happens before anything else: nobody outside sets our headers. Several hosts Envoy joins by itself."""
+        changes = [HeaderMutation(remove=name) for name in (HOST_HEADER, CLAIM_HEADER)]
+        if not self.ours and self.header != header_key("host"):
+            changes.append(HeaderMutation(append=_joined(self.header)))
         name = "envoy.http.early_header_mutation.header_mutation"
-        config = messages.pack(EarlyHeaderMutation(mutations=[change]))
+        config = messages.pack(EarlyHeaderMutation(mutations=changes))
         return [TypedExtensionConfig(name=name, typed_config=config)]
 
     @property
@@ -117,11 +115,10 @@ def _an_id(claim: str) -> str:
 
 
 def _write(name: str, expression: str) -> Message:
-    functions = messages.pack(Cel(cel_config=CelExpressionConfig(enable_string_functions=True)))
     value = header(name, f"%CEL({expression})%", "OVERWRITE_IF_EXISTS_OR_ADD")
     mutations = Mutations(
         request_mutations=[HeaderMutation(append=value)],
-        formatters=[TypedExtensionConfig(name="envoy.formatter.cel", typed_config=functions)],
+        formatters=[text_functions()],
     )
     return _filter("envoy.filters.http.header_mutation", HeaderMutationFilter(mutations=mutations))
 

@@ -38,6 +38,8 @@ def _of_claims(view: TenantView) -> Iterator[Problem]:
             if policy is None or same_tokens(provider(policy, view.gateway.allow_local_endpoints), needed):
                 continue
             kind, key, path = _said_by(view, route.route.id, "jwt")
+            if kind == "Gateway":  # which is what all others are measured by
+                kind, key = "Organisation", view.tenant.organisation or ""
             text = f"gateway {view.gateway.id!r} knows tenants by tokens of {needed.issuer!r}: no other gets in"
             hint = "the issuer and the keys of the gateway's `jwt`"
             yield Problem(OTHER_ISSUER, kind, key, path, text, hint, tenant=view.tenant.id if kind == "Tenant" else "")

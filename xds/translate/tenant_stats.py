@@ -26,7 +26,7 @@ UInt64Value = messages.message("google.protobuf.UInt64Value")
 
 SCOPE = "gatecast"
 MOST = 200_000
-"""Counters of one Envoy, about 100 MB of its memory. What would be one more is counted nowhere."""
+"""Counters of one Envoy, about 50 MB of its memory. What would be one more is counted nowhere."""
 
 NONE = "-"
 """The tenant of requests that no table took."""

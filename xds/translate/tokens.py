@@ -1,9 +1,10 @@
 """What a route demands of a token: which provider, whose tenant, which claims go on. Rows of `filters` call this.
 
-Three filters share it. jwt_authn (`jwt`) verifies the token and hands most claims on. A header mutation hands on those
-that are named by a URI, and drops what a route does not hand on though its tenant's table does. RBAC then refuses what
-is verified and still wrong: another tenant's token, and an Authorization header that a service could read otherwise
-than Envoy did. Envoy takes what stands behind the word "Bearer " wherever that is, so `Basic x, Bearer y` would pass.
+Three filters share it. jwt_authn (`jwt`) verifies the token. A header mutation hands claims on: jwt_authn can do that
+too, but then drops the headers of all its providers from every request that passes it, also those of other tenants, and
+to it each dot in a claim's name descends. RBAC refuses what is verified and still wrong: another tenant's token, and an
+Authorization header that a service could read otherwise than Envoy did, which takes what stands behind the word
+"Bearer " wherever that is: `Basic x, Bearer y` would pass.
 """
 
 from collections.abc import Iterator
@@ -39,12 +40,15 @@ HeaderMutation = messages.message("envoy.config.common.mutation_rules.v3.HeaderM
 HeaderMutationFilter = messages.message(_MUTATION + "HeaderMutation")
 HeaderMutationPerRoute = messages.message(_MUTATION + "HeaderMutationPerRoute")
 Mutations = messages.message(_MUTATION + "Mutations")
+TypedExtensionConfig = messages.message("envoy.config.core.v3.TypedExtensionConfig")
+Cel = messages.message("envoy.extensions.formatter.cel.v3.Cel")
+CelExpressionConfig = messages.message("envoy.config.core.v3.CelExpressionConfig")
 
 BINDING = "gatecast.token"
 """The RBAC filter behind the verified token."""
 
 CLAIMS = "gatecast.claims"
-"""The filter for claims that jwt_authn cannot hand on: to it each dot in a name descends."""
+"""The filter that hands claims on."""
 
 WRONG_TENANT = "wrong_tenant"
 AMBIGUOUS = "ambiguous"
@@ -53,50 +57,42 @@ AMBIGUOUS = "ambiguous"
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What one route demands of a token. `tenant` is set where the `claim` must name it; `named` are the claims, with
-    their headers, that are named by a URI.
-    """
+    """What one route demands of a token. `tenant` is set where the `claim` must name it; `forward`: (claim, header)."""
 
     provider: Provider
     required: bool
     claim: str = ""
     tenant: str = ""
-    named: tuple[tuple[str, str], ...] = ()
+    forward: tuple[tuple[str, str], ...] = ()
 
     @property
     def headers(self) -> frozenset[str]:
         """Those that carry claims."""
-        return frozenset(name for _claim, name in (*self.provider.forward, *self.named))
+        return frozenset(name for _claim, name in self.forward)
 
 
 def guard(policy: Jwt, view: TenantView) -> Guard:
     """The policy as a route's demand, for this tenant."""
     made = provider(policy, view.gateway.allow_local_endpoints)
-    named = tuple(pair for pair in policy.forward_claims if pair not in made.forward)
     claim = policy.tenant_claim or ""
-    return Guard(made, policy.required, claim, view.tenant.id if claim else "", named)
+    return Guard(made, policy.required, claim, view.tenant.id if claim else "", policy.forward_claims)
 
 
 def claims() -> Message:
-    """The filter for named claims; what a route says is all that holds there."""
+    """That filter; what a route says is all that holds there."""
     return HeaderMutationFilter(most_specific_header_mutations_wins=True)
 
 
 def configs(mine: Guard | None, theirs: Guard | None) -> dict[str, Message]:
     """The per-route configurations; `theirs`: what the whole table says, against which a route says its own."""
-    found = _against(theirs) if theirs else {}
+    found = {} if theirs is None else {theirs.provider.shard: _OFF, BINDING: _FREE}
     if mine is not None:
         found[mine.provider.shard] = _verified(f"{mine.provider.name}{'' if mine.required else '?'}")
         found[BINDING] = _bound(mine.claim, mine.tenant, mine.required)
-    dropped = theirs.headers - (mine.headers if mine else frozenset()) if theirs else frozenset()
-    if dropped or (mine and mine.named):
-        found[CLAIMS] = _changed(frozenset(dropped), mine.named if mine else ())
+    forward = mine.forward if mine else ()
+    if forward or (theirs and theirs.forward):
+        found[CLAIMS] = _changed(theirs.headers if theirs else frozenset(), forward)
     return found
-
-
-def _against(theirs: Guard) -> dict[str, Message]:
-    found = {theirs.provider.shard: _OFF, BINDING: _FREE}
-    return found | {CLAIMS: _changed(frozenset(), ())} if theirs.named else found
 
 
 _OFF = messages.pack(PerRouteConfig(disabled=True))
@@ -149,23 +145,34 @@ _AMBIGUOUS = Principal(
 
 
 @lru_cache(maxsize=4096)
-def _changed(dropped: frozenset[str], named: tuple[tuple[str, str], ...]) -> Message:
-    """Nobody outside may set these headers; then those of `named` carry their claims."""
-    gone = sorted(dropped | {name for _claim, name in named})
-    changes = [*(HeaderMutation(remove=name) for name in gone), *(HeaderMutation(append=one) for one in _handed(named))]
-    return messages.pack(HeaderMutationPerRoute(mutations=Mutations(request_mutations=changes)))
+def _changed(dropped: frozenset[str], forward: tuple[tuple[str, str], ...]) -> Message:
+    """Nobody outside may set these headers, where a token is missing too; then some carry claims.
+
+    What is dropped on a route that hands nothing on is what other routes of the tenant do: a service may believe it.
+    """
+    gone = sorted(dropped | {name for _claim, name in forward})
+    changes = [*(HeaderMutation(remove=name) for name in gone), *(HeaderMutation(append=one) for one in _told(forward))]
+    mutations = Mutations(request_mutations=changes, formatters=[text_functions()] if forward else [])
+    return messages.pack(HeaderMutationPerRoute(mutations=mutations))
 
 
-def _handed(named: tuple[tuple[str, str], ...]) -> Iterator[Message]:
-    for claim, name in named:
+def _told(forward: tuple[tuple[str, str], ...]) -> Iterator[Message]:
+    for claim, name in forward:
         yield header(name, f"%CEL({_text(claim_value(PAYLOAD, claim))})%", "OVERWRITE_IF_EXISTS_OR_ADD")
 
 
 def _text(value: str) -> str:
-    """Texts, numbers and booleans, as jwt_authn writes them. Of lists and objects nothing; of what is absent too."""
+    """Texts, numbers, booleans; lists of texts without commas by commas. Nothing of all else, or of what is absent."""
     whole = f"type({value}) == double && double(int({value})) == {value}"
     plain = f"type({value}) == string || type({value}) == double || type({value}) == bool"
-    return f'({whole}) ? int({value}) : (({plain}) ? {value} : "")'
+    texts = f'type({value}) == list && !{value}.join("").contains(",")'
+    return f'({whole}) ? int({value}) : ({plain}) ? {value} : ({texts}) ? {value}.join(",") : ""'
+
+
+def text_functions() -> Message:
+    """What expressions need for more than comparing texts."""
+    functions = messages.pack(Cel(cel_config=CelExpressionConfig(enable_string_functions=True)))
+    return TypedExtensionConfig(name="envoy.formatter.cel", typed_config=functions)
 
 
 def claim_value(payload: str, claim: str) -> str:

@@ -55,12 +55,13 @@ def test_a_name_is_resolved_by_the_proxy() -> None:
     assert translate.endpoints(one) == ()
 
 
-def test_a_service_that_wants_tls_gets_no_requests_before_tls_is_there() -> None:
-    one = document(**service(tls={}))
-    (cluster,) = translate.cluster(one, ClusterSpec("orders"))
+def test_a_service_whose_tls_lacks_something_gets_no_requests() -> None:
+    one = document(**service(tls={"sni": "orders.internal"}))
+    (cluster,) = translate.cluster(one, ClusterSpec("orders"), ready=False)
     found = messages.to_dict(cluster.message)
     assert "endpoints" not in found["load_assignment"]
-    assert (cluster.companion, translate.endpoints(one)) == ("", ())
+    assert "transport_socket" not in found  # it would wait for what is not there
+    assert (cluster.companion, translate.endpoints(one, ready=False)) == ("", ())
 
 
 @pytest.mark.parametrize(("protocol", "http2"), [("http1", False), ("http2", True), ("grpc", True)])

@@ -10,6 +10,8 @@ from xds.translate.errors import CODES, body
 from xds.translate.filters import FILTERS
 from xds.translate.replies import REPLIES
 
+ADS = {"ads": {}, "resource_api_version": "V3"}
+
 
 def manager(**fields: object) -> Json:
     (built,) = translate.listeners(document(**gateway(**fields)))
@@ -38,15 +40,18 @@ def test_each_listener_of_a_gateway_is_a_resource() -> None:
 
 
 def test_scopes_and_tables_come_by_the_one_stream() -> None:
-    ads = {"ads": {}, "resource_api_version": "V3"}
     found = manager()["scoped_routes"]
-    assert (found["rds_config_source"], found["scoped_rds"]) == (ads, {"scoped_rds_config_source": ads})
+    assert (found["rds_config_source"], found["scoped_rds"]) == (ADS, {"scoped_rds_config_source": ADS})
+
+
+OURS = [{"remove": "x-gatecast-host"}, {"remove": "x-gatecast-claim"}]
 
 
 def test_by_header_all_values_are_joined_and_the_first_chooses() -> None:
     assert key() == {"name": "x-tenant-id", "element_separator": ",", "index": 0}
     (early,) = manager()["early_header_mutation_extensions"]
-    (change,) = early["typed_config"]["mutations"]
+    *removed, change = early["typed_config"]["mutations"]
+    assert removed == OURS
     assert change["append"] == {
         "header": {"key": "x-tenant-id", "value": '%CEL(request.headers["x-tenant-id"])%'},
         "append_action": "OVERWRITE_IF_EXISTS",
@@ -57,7 +62,7 @@ def test_by_host_the_key_is_ours_and_ends_before_the_port() -> None:
     host = {"from": "host"}
     assert key(tenant=host) == {"name": "x-gatecast-host", "element_separator": ":", "index": 0}
     (early,) = manager(tenant=host)["early_header_mutation_extensions"]
-    assert early["typed_config"]["mutations"] == [{"remove": "x-gatecast-host"}]
+    assert early["typed_config"]["mutations"] == OURS
     names = [one["name"] for one in manager(tenant=host)["http_filters"]]
     assert names[:2] == ["envoy.filters.http.header_mutation", "envoy.filters.http.set_filter_state"]
 
@@ -65,13 +70,25 @@ def test_by_host_the_key_is_ours_and_ends_before_the_port() -> None:
 def test_by_claim_nobody_outside_names_a_tenant() -> None:
     claim = {"from": "claim", "name": "tenant"}
     (early,) = manager(tenant=claim)["early_header_mutation_extensions"]
-    assert early["typed_config"]["mutations"] == [{"remove": key(tenant=claim)["name"]}]
+    assert early["typed_config"]["mutations"] == OURS
+    assert key(tenant=claim) == {"name": "x-gatecast-claim", "index": 0}
+
+
+def test_by_claim_the_token_comes_first_and_then_the_table() -> None:
+    claim = {"from": "claim", "name": "tenant"}
+    first, second, third, *_ = manager(tenant=claim)["http_filters"]
+    assert (first["name"], first["config_discovery"]["config_source"]) == (translate.CLAIM_SHARD, ADS)
+    assert [second["name"], third["name"]] == [
+        "envoy.filters.http.header_mutation",
+        "envoy.filters.http.set_filter_state",
+    ]
 
 
 @pytest.mark.parametrize("source", [{"from": "header", "name": "x-t"}, {"from": "host"}])
 def test_every_filter_is_there_from_the_start(source: Json) -> None:
     found = [one["name"] for one in manager(tenant=source)["http_filters"]]
-    assert found[-len(FILTERS) :] == [name for name, _make, _off in FILTERS]
+    named = [name for name, make, _off in FILTERS if make]  # without those that a gateway has to ask for
+    assert found[-len(named) :] == named
 
 
 def test_a_listener_knows_nothing_of_policies() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import tables
-from worlds import Json, document, gateway, route, service, tenant, world
+from worlds import Json, gateway, route, service, tenant, world
 
 from tenants.errors import Problem
 from xds import translate
@@ -52,13 +52,37 @@ def test_a_policy_that_is_switched_off_is_no_problem() -> None:
     assert translate.unsupported(documents.view("acme")) == ()
 
 
-def test_a_tenant_from_a_claim_is_a_problem_of_the_gateway() -> None:
-    documents = tables.small(on_gateway={"tenant": {"from": "claim", "name": "t"}})
+CLAIM = {"tenant": {"from": "claim", "name": "t"}, "policies": {"jwt": {"issuer": "https://a.example"}}}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"audiences": ["x"], "tenant_claim": "t", "required": False, "algorithms": ["ES256"], "clock_skew": "1s"}],
+)
+def test_where_a_claim_names_the_tenant_more_can_be_asked_of_the_token(more: Json) -> None:
+    documents = tables.small(on_gateway=CLAIM, policies={"jwt": more} if more else {})
+    assert translate.unsupported(documents.view("acme")) == ()
+
+
+@pytest.mark.parametrize("other", [{"issuer": "https://b.example"}, {"jwks": {"uri": "https://a.example/jwks"}}])
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("Organisation", ("Organisation", "foods", "policies.jwt", "")),
+        ("Route", ("Route", "orders", "policies.jwt", "")),
+        ("Tenant", ("Tenant", "acme", "policies.jwt", "acme")),
+        ("override", ("Tenant", "acme", "routes.orders.policies.jwt", "acme")),
+    ],
+)
+def test_where_a_claim_names_the_tenant_other_tokens_are_a_problem(
+    place: str, expected: tuple[str, str, str, str], other: Json
+) -> None:
+    def said(kind: str) -> Json:
+        return {"policies": {"jwt": other}} if kind == place else {}
+
+    override = {"routes": {"orders": {"policies": {"jwt": other}}}} if place == "override" else {}
+    foods = {"kind": "Organisation", "id": "foods", **said("Organisation")}
+    acme = tenant(organisation="foods", **said("Tenant"), **override)
+    documents = world([gateway(**CLAIM), service(), route(**said("Route")), foods, acme])
     (found,) = translate.unsupported(documents.view("acme"))
-    assert where(found) == ("Gateway", "edge", "tenant.from", "")
-
-
-def test_tls_towards_a_service_is_a_problem_of_the_service() -> None:
-    (found,) = translate.unsupported_service(document(**service(tls={})))
-    assert where(found) == ("Service", "orders", "tls", "")
-    assert translate.unsupported_service(document(**service())) == ()
+    assert (found.code, found.severity, *where(found)) == ("GC302", "error", *expected)
