@@ -19,7 +19,7 @@ from gatecast.exits import Exit
 from gatecast.plane import Plane
 from gatecast.states import State
 from gatecast.telemetry import Telemetry
-from tenants import documents, paths, policies
+from tenants import documents, paths, policies, tls, tokens
 from tenants.catalog import Catalog, Changes
 from tenants.codes import CODES
 from tenants.effective import provenance, view
@@ -63,11 +63,15 @@ allow_local_endpoints: true
 MODELS: Mapping[str, type[BaseModel]] = {
     "Gateway": documents.Gateway,
     "Gateway.listeners[]": documents.Listener,
+    "Gateway.listeners[].tls": tls.ListenerTls,
+    "Gateway.rate_limit_service": documents.RateLimitService,
     "Gateway.tenant": documents.TenantSelector,
     "Service": documents.Service,
     "Service.endpoints[]": documents.Endpoint,
     "Service.health_check": documents.HealthCheck,
-    "Service.tls": documents.Tls,
+    "Service.tls": tls.Tls,
+    "Certificate": documents.Certificate,
+    "Certificate.key": tls.Place,
     "Route": documents.Route,
     "Route.match": paths.Match,
     "Route.match.headers": paths.HeaderMatch,
@@ -77,8 +81,8 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "Tenant": documents.Tenant,
     "Tenant.routes": documents.Override,
     "rate_limit": policies.RateLimit,
-    "jwt": policies.Jwt,
-    "jwt.jwks": policies.Jwks,
+    "jwt": tokens.Jwt,
+    "jwt.jwks": tokens.Jwks,
     "cors": policies.Cors,
     "required_headers[]": policies.RequiredHeader,
     "correlation_id": policies.CorrelationId,
@@ -130,7 +134,7 @@ def test_an_example_of_settings_has_no_problem(text: str) -> None:
 
 
 def test_every_model_of_the_settings_has_its_table() -> None:
-    modules = (documents, paths, policies)
+    modules = (documents, paths, policies, tls, tokens)
     made = {one for module in modules for one in vars(module).values() if isinstance(one, type)}
     models = {one for one in made if issubclass(one, policies.Strict)}
     assert models - {policies.Strict, policies.Policies, documents.Document} == set(MODELS.values())

@@ -26,7 +26,7 @@ TELLING = r"(update_rejected|update_failure|update_success|warming|active_cluste
 
 
 class Envoy:
-    """A running Envoy. Made by `envoy()`; `folder` holds its bootstrap.json, envoy.log and admin address."""
+    """A running Envoy. Made by `envoy()`; `folder` holds its bootstrap.json, envoy.log, access.log and admin address."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self.process = process
@@ -45,6 +45,11 @@ class Envoy:
     def log(self) -> str:
         """All it has logged so far."""
         return _log_file(self.folder).read_text(errors="replace")
+
+    @property
+    def access_log(self) -> str:
+        """What it wrote to its stdout so far: the access log of a gateway that names no file."""
+        return _lines_file(self.folder).read_text(errors="replace")
 
     async def answers(self) -> bool:
         """Say whether its admin page answers, which it does once the bootstrap is accepted.
@@ -150,8 +155,8 @@ async def envoy(
     file = _prepare(bootstrap, folder)
     command = (binary or _required_binary(), "-c", file, "--admin-address-path", _admin_file(folder))
     flags = ("--disable-hot-restart", "--concurrency", "1", "--log-level", log_level, *arguments)
-    with _log_file(folder).open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*command, *flags, stdout=log, stderr=log)
+    with _log_file(folder).open("wb") as log, _lines_file(folder).open("wb") as lines:
+        process = await asyncio.create_subprocess_exec(*command, *flags, stdout=lines, stderr=log)
     running = Envoy(process, folder)
     try:
         await until(running.answers, "Envoy's admin page", within=20.0)
@@ -197,6 +202,10 @@ def _admin_file(folder: Path) -> Path:
 
 def _log_file(folder: Path) -> Path:
     return folder / "envoy.log"
+
+
+def _lines_file(folder: Path) -> Path:
+    return folder / "access.log"
 
 
 def _tail(folder: Path, lines: int = 40) -> str:

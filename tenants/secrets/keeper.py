@@ -65,9 +65,16 @@ class Keeper:
         self._turns: dict[Key, tuple[datetime, ...]] = {}
 
     def read(self, served: Served, keys: Iterable[Key]) -> Secrets:
-        """Read what these documents name; those that name nothing, or are gone, are forgotten."""
-        for key in sorted({key for key in keys if key.kind in KINDS}):
-            self._judge(key, served.get(key))
+        """Read what these documents name; those that name nothing, or are gone, are forgotten.
+
+        If a file that others name too is seen to have changed, those are read as well.
+        """
+        todo = sorted({key for key in keys if key.kind in KINDS}, reverse=True)
+        while todo:
+            key = todo.pop()
+            document = served.get(key)
+            todo += self._use(key, named(document))
+            self._judge(key, document)
         used = {spot.file for spot in self._users}
         for file in [file for file in self.value.authorities if file not in used]:
             self._keep(authorities=self.value.authorities.delete(file))
@@ -87,7 +94,6 @@ class Keeper:
         return frozenset(due.union(*(self._users.get(spot, ()) for spot in settled)))
 
     def _judge(self, key: Key, document: Document | None) -> None:
-        self._use(key, named(document))
         found: tuple[Flaw, ...] = ()
         if isinstance(document, Certificate):
             found = self._certificate(document)
@@ -102,8 +108,9 @@ class Keeper:
         elif key in rest:
             self._keep(problems=rest.delete(key))
 
-    def _use(self, key: Key, parts: tuple[Part, ...]) -> None:
-        """Note which places to watch, and their stamps before they are read."""
+    def _use(self, key: Key, parts: tuple[Part, ...]) -> set[Key]:
+        """Note which places to watch, and their stamps before they are read. Who else names one that has changed."""
+        others: set[Key] = set()
         for _field, spot in self._parts.pop(key, ()):
             self._users[spot].discard(key)
             if not self._users[spot]:
@@ -112,9 +119,13 @@ class Keeper:
         self._turns.pop(key, None)
         for _field, spot in parts:
             self._users.setdefault(spot, set()).add(key)
-            self._stamps[spot] = self._disk.stamp(spot)
+            stamp = self._disk.stamp(spot)
+            if self._stamps.get(spot, stamp) != stamp:
+                others |= self._users[spot]
+            self._stamps[spot] = stamp
         if parts:
             self._parts[key] = parts
+        return others - {key}
 
     def _certificate(self, document: Certificate) -> tuple[Flaw, ...]:
         if self._closed:

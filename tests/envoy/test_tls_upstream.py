@@ -129,6 +129,29 @@ async def test_authorities_change_without_a_cluster_update(tmp_path: Path) -> No
         assert front.since(before) == {"SDS": 1}
 
 
+async def test_other_files_and_certificates_change_the_cluster_and_no_request_fails(tmp_path: Path) -> None:
+    """What was named before is taken back while the cluster that names it is still in use."""
+    ours = [certificates.Shop.document(name) for name in ("one", "two")]
+    async with paying(tmp_path, None, *ours) as (front, pay):
+        for name in ("one", "two"):
+            front.shop.put(name, "gateway.internal")
+        front.shop.trust("second.pem", front.shop.ca)
+        await front.put(service(pay, {**TLS, "certificate": "one"}), *ours)
+        await front.look()
+        url = f"http://127.0.0.1:{front.port}/pay"
+        async with upstreams.load(url, headers={"host": edges.host("acme")}, rate=200) as traffic:
+            for tls in (
+                {"ca_file": "second.pem", "certificate": "two"},
+                {"ca_file": "second.pem"},
+                {"ca_file": "ca.pem"},
+            ):
+                await front.put(service(pay, {**TLS, **tls}))
+                await front.rest()
+                await traffic.more(40)
+        assert traffic.failures == []
+        assert len(front.served.plane.hub.snapshots["edge"].resources["SDS"]) == 1
+
+
 @pytest.mark.parametrize("fault", ["gone", "no certificates"])
 async def test_authorities_that_vanish_are_a_problem_and_the_last_good_ones_stay(tmp_path: Path, fault: str) -> None:
     async with paying(tmp_path) as (front, pay):

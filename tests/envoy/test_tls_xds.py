@@ -91,10 +91,12 @@ async def _failed(proxy: envoys.Envoy) -> bool:
 
 async def test_a_server_of_another_name_is_not_believed(tmp_path: Path, shop: Shop) -> None:
     shop.put("proxy", "proxy.internal")
-    async with server(tmp_path, shop, envoys.free_port()) as made:
-        async with envoys.envoy(reach(shop.folder, made, name="other.internal"), tmp_path / "envoy") as proxy:
-            await proxy.until(lambda: _unbelieved(proxy), "the server's name to be refused")
-            assert not made.plane.hub.clients
+    async with (
+        server(tmp_path, shop, envoys.free_port()) as made,
+        envoys.envoy(reach(shop.folder, made, name="other.internal"), tmp_path / "envoy") as proxy,
+    ):
+        await proxy.until(lambda: _unbelieved(proxy), "the server's name to be refused")
+        assert not made.plane.hub.clients
 
 
 async def _unbelieved(proxy: envoys.Envoy) -> bool:

@@ -200,3 +200,13 @@ def test_without_a_file_the_authorities_of_the_system_count(tmp_path: Path) -> N
     bench = Bench(tmp_path, worlds.service(tls={"sni": "a.b"}))
     bench.environment["SSL_CERT_FILE"] = str(tmp_path / "ca.pem")
     assert dict(bench.read(Key("Service", "orders")).authorities) == {SYSTEM: bench.shop.ca.cert_pem.bytes().decode()}
+
+
+def test_who_shares_a_file_hears_of_its_change_whoever_is_read(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, document(), document("beta", certificate={"file": "acme.pem"}, key={"file": "acme.key"}))
+    bench.shop.put("acme", "*.example.com")
+    bench.read(ACME, BETA)
+    bench.shop.put("acme", "*.example.com")
+    bench.read(ACME)  # for another reason, before the change was noticed
+    assert bench.keeper.value.certificates["acme"] == bench.keeper.value.certificates["beta"]
+    assert bench.look() == frozenset()
