@@ -1,12 +1,12 @@
 """How the HTTP API answers: one body for every error, an id and a time on every answer. Put around the app by
-`gatecast.api`.
+`gatecast.api`; `gatecast.access` and the routes refuse with it.
 """
 
 import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -18,59 +18,92 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatecast.faults import CODES, Fail, of_error
 from gatecast.views import Failure, Fault
+from tenants.errors import GatecastError
 
 HOST = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:\[\]]*))(?::[0-9]*)?")
 ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-CODES = {404: "not_found", 405: "method_not_allowed", 409: "conflict", 422: "invalid_parameter", 503: "unavailable"}
+PROBLEM = "application/problem+json"
 
 log = structlog.get_logger("gatecast.api")
 
 
-def answer(body: BaseModel, status: int = 200) -> Response:
+def answer(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """The model as JSON; pydantic writes it, nothing validates it again."""
-    return Response(body.model_dump_json(), status, media_type="application/json")
+    return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
-def failure(status: int, message: str, code: str = "", details: tuple[dict[str, Any], ...] = ()) -> Response:
-    """An error in the one form there is."""
-    fault = Fault(code=code or CODES.get(status, "error"), message=message, details=details)
-    return answer(Failure(error=fault), status)
+def failure(
+    status: int, message: str, code: str = "", details: Sequence[Mapping[str, Any]] = (), accept: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response:  # fmt: skip
+    """An error in the one form there is, or as RFC 9457 has it for who asks for that (`accept`)."""
+    fault = Fault(code=code or CODES.get(status, "error"), message=message, details=tuple(map(dict, details)))
+    if PROBLEM not in accept.lower():
+        return answer(Failure(error=fault), status, headers)
+    body = ProblemDetails(title=HTTPStatus(status).phrase, status=status, detail=message, **fault.model_dump())
+    return Response(body.model_dump_json(exclude={"message"}), status, headers, media_type=PROBLEM)
 
 
-async def refused(_request: Request, error: Exception) -> Response:
+class ProblemDetails(Fault):
+    """An error as RFC 9457 has it; `code` and `details` as everywhere."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+def told(request: Request, fail: Fail) -> Response:
+    """The answer that says this."""
+    accept = request.headers.get("accept", "")
+    return failure(fail.status, fail.message, fail.code, fail.details, accept, fail.headers)
+
+
+async def refused(request: Request, error: Exception) -> Response:
     """Answer for what a handler, or the router, refused."""
     assert isinstance(error, HTTPException)
     plain = error.detail == HTTPStatus(error.status_code).phrase
-    message = {404: "there is no such path", 405: "this path is read-only"}.get(error.status_code) if plain else None
-    response = failure(error.status_code, message or error.detail)
-    response.headers.update(error.headers or {})
-    return response
+    message = {404: "there is no such path", 405: "this path does not take this method"}.get(error.status_code)
+    said = message if plain and message else error.detail
+    return told(request, Fail(error.status_code, "", said, headers=dict(error.headers or {})))
 
 
-async def invalid(_request: Request, error: Exception) -> Response:
+async def failed(request: Request, error: Exception) -> Response:
+    """Answer for what we refuse, or cannot do, by type (`gatecast.faults`)."""
+    assert isinstance(error, GatecastError)
+    fail = of_error(error)
+    if fail.status == 500:
+        log.error("request failed", error=str(error), path=request.url.path)
+    return told(request, fail)
+
+
+async def invalid(request: Request, error: Exception) -> Response:
     """Answer for parameters that do not fit."""
     assert isinstance(error, RequestValidationError)
     details = tuple({"path": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors())
-    return failure(422, f"{details[0]['path']}: {details[0]['message']}", details=details)
+    return told(request, Fail(422, "", f"{details[0]['path']}: {details[0]['message']}", details))
 
 
-async def defect(_request: Request, _error: Exception) -> Response:
+async def defect(request: Request, _error: Exception) -> Response:
     """Answer for what should not have happened. Starlette raises the error again, and `Envelope` logs it."""
-    return failure(500, "this is a defect of gatecast; its log has more", "internal")
+    return told(request, Fail(500, "internal", "this is a defect of gatecast; its log has more"))
 
 
 def install(app: FastAPI) -> None:
     """Give every error of the app its body."""
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(GatecastError, failed)
     app.add_exception_handler(Exception, defect)
 
 
 class Envelope:
     """Around the app: `X-Request-ID` (the caller's, else made) and `X-Process-Time` (seconds) on every answer.
 
-    A defect in a handler is logged here and goes no further; it has been answered with 500.
+    The id is in `scope["state"]["request_id"]`. A defect in a handler is logged here and goes no further; it has been
+    answered with 500.
     """
 
     def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -83,12 +116,14 @@ class Envelope:
         began = self._clock()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 headers["x-process-time"] = f"{self._clock() - began:.6f}"
+                headers.setdefault("cache-control", "no-store")
             await send(message)
 
         try:

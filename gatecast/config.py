@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 
 from gatecast.addresses import Address
 from gatecast.exits import Usage
+from gatecast.sinks import Hook, Post, people, person
 
 PREFIX = "GATECAST_"
 FILE = f"{PREFIX}CONFIG"
@@ -28,6 +29,16 @@ def _address(value: object) -> Address:
         return value
     try:
         return Address.parse(str(value))
+    except Usage as error:
+        raise PydanticCustomError("address", "{why}", {"why": str(error)}) from None
+
+
+def _read(value: object, parse: Callable[[str], Any]) -> Any:
+    """By `parse`, whose errors do not repeat what may be a secret; and so that theirs is all that is said."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse(value)
     except Usage as error:
         raise PydanticCustomError("address", "{why}", {"why": str(error)}) from None
 
@@ -58,6 +69,12 @@ class Settings(BaseSettings):
         86400.0, description="how long the keys of an issuer serve after they were last fetched"
     )
     bound: Seconds = Field(0.5, description="at the latest so long after the first change")
+    notify_webhook: Annotated[Hook | None, _by(Hook.parse), NoDecode] = Field(None, description="URL to tell by JSON")
+    notify_smtp: Annotated[Post | None, _by(Post.parse), NoDecode] = Field(None, description="mail server to tell by")
+    notify_from: Annotated[str, _by(person)] = Field("", description="who the mail is from")
+    notify_to: Annotated[tuple[str, ...], _by(people), NoDecode] = Field((), description="who gets the mail")
+    notify_after: Annotated[float, Field(ge=0)] = Field(30.0, description="a fault is told when it lasted so long")
+    notify_every: Annotated[float, Field(ge=1)] = Field(300.0, description="one message a subject in so long, at most")
 
     @classmethod
     def settings_customise_sources(

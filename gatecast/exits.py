@@ -1,6 +1,9 @@
 """Exit codes of the command line (they do not depend on `-o`), and the errors that stand for them."""
 
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
+from typing import Any
 
 from tenants.errors import Refused, Unavailable
 
@@ -31,6 +34,26 @@ class Conflict(Refused):
     """What was asked for is not clear, or not possible beside what there is."""
 
 
+class Answered(Refused):
+    """A server refused, in its own words: `code` is stable, `details` are JSON."""
+
+    def __init__(self, status: int, code: str, message: str, details: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.status, self.code, self.details = status, code, details
+
+
+STATUSES: Mapping[int, Exit] = MappingProxyType(
+    {
+        401: Exit.ACCESS,
+        403: Exit.ACCESS,
+        404: Exit.NOT_FOUND,
+        409: Exit.CONFLICT,
+        412: Exit.CONFLICT,
+        428: Exit.CONFLICT,
+    }
+)
+"""What a status of HTTP comes to; 5xx are `Unavailable`, any other an error."""
+
 TABLE: tuple[tuple[type[Exception], Exit], ...] = (
     (Usage, Exit.USAGE),
     (NotFound, Exit.NOT_FOUND),
@@ -42,4 +65,6 @@ TABLE: tuple[tuple[type[Exception], Exit], ...] = (
 
 def exit_of(error: Exception) -> Exit:
     """The exit code an error stands for."""
+    if isinstance(error, Answered):
+        return STATUSES.get(error.status, Exit.ERROR)
     return next((code for kind, code in TABLE if isinstance(error, kind)), Exit.ERROR)

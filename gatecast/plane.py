@@ -64,6 +64,7 @@ class Plane:
         self.supplies = Supplies()
         self.builder = Builder()
         self.want = want
+        self.wishes: Callable[[], Mapping[Key, tuple[Problem, ...]]] = dict  # what sources say beside what is in force
         self._held = held
         self._secrets = secrets or Keeper(NOTHING)
         self._clock = clock
@@ -73,16 +74,33 @@ class Plane:
         self._states: Map[Source, State] = Map()
 
     async def apply(self, changes: Changes) -> Applied:
-        """Bring catalog, snapshots and streams up to these changes. Bad documents are problems, never exceptions."""
+        """Bring catalog, snapshots and streams up to these changes. Bad documents are problems, never exceptions.
+
+        For those who have no store: `gatecast.ledger` calls `tried`, commits, and calls `take`.
+        """
         async with self._turn:
-            began = self._clock()
-            step = await self._checked(changes)
-            self.catalog = step.catalog
-            self._owed = _both(self._owed, step.touched)
-            await self._read(_named(step.touched))
-            await self._translate()
-            seconds = self._clock() - began
-        touched = step.touched
+            return await self._taken(await self.tried(changes), self._clock())
+
+    async def tried(self, changes: Changes, *, adopt: bool = False) -> Step:
+        """What the catalog would be after these changes; with `adopt` they are in force whatever is wrong with them.
+
+        Many documents are checked beside the event loop: the catalog is a value, so nobody sees it half done.
+        """
+        way = self.catalog.adopt if adopt else self.catalog.apply
+        return way(changes) if len(changes.put) < MANY else await asyncio.to_thread(way, changes)
+
+    async def take(self, step: Step, revision: int) -> Applied:
+        """Make this step of the newest catalog the one in force, as this revision, and publish it."""
+        async with self._turn:
+            catalog = replace(step.catalog, revision=revision)
+            return await self._taken(replace(step, catalog=catalog), self._clock())
+
+    async def _taken(self, step: Step, began: float) -> Applied:
+        self.catalog = step.catalog
+        self._owed = _both(self._owed, step.touched)
+        await self._read(_named(step.touched))
+        await self._translate()
+        seconds, touched = self._clock() - began, step.touched
         log.info(
             "applied", revision=step.catalog.revision, tenants=len(touched.tenants), services=len(touched.services),
             problems=len(step.catalog.problems), seconds=round(seconds, 4),
@@ -149,19 +167,16 @@ class Plane:
         self.want(self.builder.sources)
         self._states = Map({source: one for source, one in self._states.items() if source in self.builder.sources})
 
-    async def _checked(self, changes: Changes) -> Step:
-        """Many documents are checked beside the event loop: the catalog is a value, so nobody sees it half done."""
-        if len(changes.put) < MANY:
-            return self.catalog.apply(changes)
-        return await asyncio.to_thread(self.catalog.apply, changes)
-
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the documents, and what of them is not served as they say."""
         found = {one for problems in self.builder.problems.values() for one in problems}
         found.update(key_problems(self.catalog, self._states, self.builder.users(self._states)))
         found.update(one for problems in self._secrets.value.problems.values() for one in problems)
         self._places = {one: self._place(one) for one in found}
-        return (*self.catalog.problems, *sorted((placed for _given, placed in self._places.values()), key=str))
+        said = self.wishes()
+        known = (one for one in self.catalog.problems if Key(one.kind, one.id) not in said)
+        wished = (one for problems in said.values() for one in problems)
+        return (*known, *wished, *sorted((placed for _given, placed in self._places.values()), key=str))
 
     def _place(self, problem: Problem) -> tuple[Given | None, Problem]:
         """The problem with its file and line, looked up once for as long as its document stays the same."""

@@ -4,16 +4,18 @@ A run-time error of the guard is a 500 for every request of the Kong, so nothing
 quoted constants, and no text uses more than the sandbox has: `kong`, `ngx.req`, `ngx.re`, strings and tables.
 """
 
+import string
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kong_sync.bodies import JSON, body
 
+_PLAIN = frozenset(string.ascii_letters + string.digits + " _-./:")
+
 
 def quoted(text: str) -> str:
     """A Lua string: whatever is not plain is written by its number."""
-    plain = (chr(byte) if chr(byte).isalnum() or chr(byte) in " _-./:" else f"\\{byte:03d}" for byte in text.encode())
-    return '"' + "".join(one if one.isascii() else f"\\{ord(one):03d}" for one in plain) + '"'
+    return '"' + "".join(chr(byte) if chr(byte) in _PLAIN else f"\\{byte:03d}" for byte in text.encode()) + '"'
 
 
 def constant(value: Any) -> str:
@@ -173,7 +175,7 @@ local function decode(text)
   return found
 end
 local function part(text)
-  text = text:gsub("-", "+"):gsub("_", "/")
+  text = text:gsub("%-", "+"):gsub("_", "/")
   local plain = ngx.decode_base64(text .. ("="):rep(-#text % 4))
   if not plain then return nil end
   local good, found = pcall(decode, plain)

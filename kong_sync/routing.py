@@ -3,7 +3,7 @@
 Called by the plan, which only ever widens or only narrows a route in one write. A match is a product of attributes
 (hosts x paths x methods x ...); an attribute that is not stated takes everything. Patterns are compared as texts, so
 "covers" may be denied where it is true, never the other way round.
-Order of routes in Kong: `research/kong-mapping.md` A1 (more kinds of attributes, then longer paths, then the larger id).
+Order of routes in Kong: `research/kong-mapping.md` A1 (more kinds of attributes, longer paths, the larger id).
 """
 
 import re
@@ -132,6 +132,18 @@ def layers(routes: Iterable[tuple[str, Entity]]) -> dict[str, int]:
     hiders = _hiders(set(shapes.values()))
     depths: dict[Shape, int] = {}
     return {id_: _depth(one, hiders, depths) for id_, one in shapes.items()}
+
+
+def behind(routes: Iterable[tuple[str, Entity]], hiders: Iterable[tuple[str, Entity]]) -> list[str]:
+    """Those of `routes` that reach something and of which `hiders` hide a part, directly or through another."""
+    shapes, hiding = {id_: shape(route) for id_, route in routes}, {shape(route) for _id, route in hiders}
+    by = _hiders({*shapes.values(), *hiding}) if shapes and hiding else {}
+    found: set[Shape] = set()
+    grown = True
+    while grown:
+        more = {one for one in shapes.values() if not (hiding | found).isdisjoint(by.get(one, ()))}
+        grown, found = not more <= found, found | more
+    return sorted(id_ for id_, one in shapes.items() if one in found)
 
 
 def _depth(one: Shape, hiders: Mapping[Shape, set[Shape]], depths: dict[Shape, int]) -> int:

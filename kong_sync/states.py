@@ -52,10 +52,10 @@ def unique(kind: Kind, entity: Entity, fields: tuple[str, ...]) -> tuple[Any, ..
 class State:
     """Entities by key; who holds a unique key; who refers to an entity; the keys of an owner."""
 
-    rows: Map[Key, Entity] = Map()
-    holders: Map[tuple[Any, ...], str] = Map()
-    users: Map[Key, Map[Key, None]] = Map()
-    owners: Map[str, Map[Key, None]] = Map()
+    rows: Map[Key, Entity]
+    holders: Map[tuple[Any, ...], str]
+    users: Map[Key, Map[Key, None]]
+    owners: Map[str, Map[Key, None]]
 
     @classmethod
     def of(cls, entities: Iterable[tuple[str, Entity]]) -> "State":
@@ -71,8 +71,7 @@ class State:
             holders.update((one, key[1]) for one in _keys(kind, entity))
             for other in references(kind, entity):
                 users[other][key] = None
-        sets = ({at: Map(found) for at, found in index.items()} for index in (users, owners))
-        return cls(Map(rows), Map(holders), *(Map(index) for index in sets))
+        return cls(Map(rows), Map(holders), _maps(users), _maps(owners))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,7 +100,7 @@ class State:
 
     def _with(self, kind: Kind, entity: Entity) -> "State":
         key = (kind.name, str(entity["id"]))
-        holders = self.holders.update({one: key[1] for one in _keys(kind, entity)})
+        holders = self.holders.update(dict.fromkeys(_keys(kind, entity), key[1]))
         users = self.users
         for other in references(kind, entity):
             users = users.set(other, users.get(other, Map()).set(key, None))
@@ -123,6 +122,10 @@ class State:
         return State(self.rows.delete(key), holders, users, _less(self.owners, owner(entity), key))
 
 
+def _maps(index: Mapping[Any, dict[Key, None]]) -> Map[Any, Map[Key, None]]:
+    return Map((at, Map(found.items())) for at, found in index.items())
+
+
 def _keys(kind: Kind, entity: Entity) -> Iterator[tuple[Any, ...]]:
     for fields in kind.unique:
         if one := unique(kind, entity, fields):
@@ -132,3 +135,6 @@ def _keys(kind: Kind, entity: Entity) -> Iterator[tuple[Any, ...]]:
 def _less(index: Map[Any, Map[Key, None]], at: Any, key: Key) -> Map[Any, Map[Key, None]]:
     left = index[at].delete(key) if key in index.get(at, ()) else index.get(at, Map())
     return index.set(at, left) if left else index.delete(at) if at in index else index
+
+
+EMPTY = State.of(())

@@ -20,7 +20,7 @@ from tenants.errors import Problem
 from tenants.index import Books, Claim, Entry
 from tenants.reading import Given, line_of
 from tenants.served import SHELVES, Served
-from tenants.settling import settle, shape
+from tenants.settling import Settled, adopt, settle, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +92,35 @@ class Catalog(Served):
         books, dirty = _said(self.books, changes)
         if not dirty and books.files is self.books.files:
             return Step(self, Touched())
-        settled = settle(self, books, dirty)
+        return self._after(settle(self, books, dirty))
+
+    def adopt(self, changes: Changes) -> "Step":
+        """The catalog after these changes were found good elsewhere: they are in force, whatever is wrong with them.
+
+        What a store holds is in force on every server that reads it, in whatever order it came; faults beside others
+        are only told. A document that cannot be built stays as it was.
+        """
+        books, dirty = _said(self.books, changes)
+        if not dirty and books.files is self.books.files:
+            return Step(self, Touched())
+        return self._after(adopt(self, books, dirty))
+
+    def _after(self, settled: Settled) -> "Step":
         shelves = {shelf: getattr(settled.now, shelf) for shelf in SHELVES.values()}
         after = type(self)(**shelves, revision=self.revision + 1, books=settled.books)
-        return Step(after, _touched(self, after, settled.changed), settled.checked)
+        return Step(after, _touched(self, after, settled.changed), settled.checked, settled.changed)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What `apply` came to. `checked` counts the documents that were checked beside others."""
+    """What `apply` came to. `checked` counts the documents that were checked beside others; `changed` are the names
+    under which another document is in force, or none any more.
+    """
 
     catalog: Catalog
     touched: Touched
     checked: int = 0
+    changed: frozenset[Key] = frozenset()
 
 
 def _place(problem: Problem) -> tuple[str, int, str, str, str, str, str]:

@@ -151,7 +151,7 @@ def _on_the_proxy(path: str) -> str:
 
 
 class AccessLog(Strict):
-    """A line of JSON for each request, to the proxy's stdout or to the file `path` on it; with the `query`, if asked."""
+    """A line of JSON for each request, to the proxy's stdout or the file `path` on it; with its query, if asked."""
 
     path: Annotated[Text, AfterValidator(_on_the_proxy)] | None = None
     query: Bool = False

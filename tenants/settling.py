@@ -57,6 +57,18 @@ def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
     return Settled(now, books, frozenset(key for key in moved if before.get(key) != now.get(key)), checked)
 
 
+def adopt(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
+    """Bring all of it into force unasked, and find out what is wrong then, with it and with whatever depends on it."""
+    was = Served(**{shelf: getattr(before, shelf) for shelf in SHELVES.values()})
+    now, reached = was, frozenset(_Round(was, books)._reach(dirty))
+    for key in sorted(dirty):
+        given = books.entry(key).wanted
+        now, books = now.changed(key, _document(given)), books.serve(key, given)
+    settled = settle(now, books, reached)
+    changed = frozenset(key for key in dirty | settled.changed if was.get(key) != settled.now.get(key))
+    return Settled(settled.now, settled.books, changed, settled.checked)
+
+
 def shape(gateway: Gateway | None) -> object:
     """The part of a gateway its tenants' settings depend on."""
     return gateway and (

@@ -20,7 +20,7 @@ RUNTIME = {"re2.max_program_size.error_level": MAX_PROGRAM}
 """Envoy takes the regular expressions that the model takes: by itself it stops at 100 instructions."""
 
 STATS = {
-    # Ten numbers about the updates of each tenant's table: 6 KB a tenant, and the server knows them (`gatecast clients`).
+    # Ten numbers about the updates of each tenant's table: 6 KB a tenant. The server knows them too.
     "stats_config": {
         "stats_matcher": {"exclusion_list": {"patterns": [{"safe_regex": {"regex": r"http\.[^.]+\.rds\..*"}}]}}
     },

@@ -26,7 +26,7 @@ TELLING = r"(update_rejected|update_failure|update_success|warming|active_cluste
 
 
 class Envoy:
-    """A running Envoy. Made by `envoy()`; `folder` holds its bootstrap.json, envoy.log, access.log and admin address."""
+    """A running Envoy, made by `envoy()`. In `folder` are bootstrap.json, envoy.log, access.log and admin address."""
 
     def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self.process = process

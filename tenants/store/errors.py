@@ -1,6 +1,6 @@
 """What the store refuses and when it cannot answer, by type: an HTTP status each, and an exit code, are floors above.
 
-Refused: Stale, Foreign, NotFound, KeyReused, NotOurs. Unavailable: Full, Doubtful, StillRunning. Neither: Defect.
+Refused: Stale, Foreign, NotFound, KeyReused, NotOurs. Unavailable: Full, Doubtful, StillRunning, Behind. Neither: Defect.
 """
 
 from tenants.documents import Key
@@ -58,3 +58,14 @@ class Doubtful(Unavailable):
 
 class StillRunning(Unavailable):
     """The first request with this Idempotency-Key has no answer yet."""
+
+
+class Behind(Unavailable):
+    """Somebody made a newer revision than the one the caller has `seen`: it has to read on, judge anew and ask again.
+
+    Not audited: nobody was refused anything yet.
+    """
+
+    def __init__(self, seen: int, newest: int) -> None:
+        self.newest = newest
+        super().__init__(f"revision {newest} was made meanwhile, after revision {seen}: ask again")

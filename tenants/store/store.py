@@ -26,7 +26,7 @@ from tenants.store import once as onces
 from tenants.store import rows, trail
 from tenants.store.commits import Asked, Planner, transact
 from tenants.store.engine import PATIENCE, Database, connect, parse
-from tenants.store.errors import Full, NotFound
+from tenants.store.errors import Behind, Full, NotFound
 from tenants.store.migrating import ensure
 from tenants.store.once import Answers, Once
 from tenants.store.planning import Held, Plan, decide, restored
@@ -197,14 +197,17 @@ class Store:
         dry_run: bool = False,
         once: Once | None = None,
         action: str = "documents apply",
+        seen: int | None = None,
     ) -> Commit:
         """Put and delete documents in one revision, all or nothing; nothing new makes no revision.
 
-        Raises `Stale` where an expectation does not hold, `Foreign` where an operator writes what another source gives
-        without `force`, `KeyReused`, `StillRunning`.
+        `seen` is the newest revision that whoever judged the documents knows. Raises `Stale` where an expectation does
+        not hold, `Foreign` where an operator writes what another source gives without `force`, `Behind` if there is a
+        newer revision than `seen`, `KeyReused`, `StillRunning`.
         """
 
         async def plan(connection: AsyncConnection, last: int) -> Plan:
+            _abreast(seen, last)
             held = await rows.held(connection, last, [write.key for write in writes])
             return decide(held, writes, by, if_revision=if_revision, force=force)
 
@@ -219,15 +222,17 @@ class Store:
         if_revision: int | None = None,
         dry_run: bool = False,
         once: Once | None = None,
+        seen: int | None = None,
     ) -> Commit:
         """Make what was at a revision the newest one. What a file or registry gave gets a pin (see `pins`).
 
-        Raises `NotFound`, `Stale`, and `Refused` without a reason.
+        Raises `NotFound`, `Stale`, `Behind` (see `commit`), and `Refused` without a reason.
         """
         if not by.reason.strip() and not dry_run:
             raise Refused(f"going back to revision {number} needs a reason: say why")
 
         async def plan(connection: AsyncConnection, last: int) -> Plan:
+            _abreast(seen, last)
             await self._kept(connection, number)
             decide(Held(last, {}), (), by, if_revision=if_revision)
             return restored(last, filter(_different, await rows.between(connection, number, last)))
@@ -271,6 +276,8 @@ class Store:
 
     async def _failed(self, asked: Asked, error: GatecastError) -> None:
         """Audit what did not happen. While the database is away there is only the log; the caller knows either way."""
+        if isinstance(error, Behind):
+            return
         refused, away = isinstance(error, Refused), isinstance(error, Unavailable) and not isinstance(error, Full)
         outcome = "refused" if refused else "failed"
         level = log.info if refused else log.warning
@@ -287,6 +294,11 @@ class Store:
         if not (first if first > 1 else 0) <= number <= last:
             raise NotFound(f"there is no revision {number}, or it is not kept any more: {first} to {last} are")
         return last
+
+
+def _abreast(seen: int | None, last: int) -> None:
+    if seen is not None and seen != last:
+        raise Behind(seen, last)
 
 
 def _different(change: Change) -> bool:

@@ -92,10 +92,28 @@ async def test_the_very_first_request_is_counted(edge: edges.Edge, body: bytes |
 
 
 async def test_the_very_first_request_has_its_body_measured(edge: edges.Edge) -> None:
-    await known(edge, edges.tenant("small", body_limit={"max": "4B"}), edges.tenant("large"))
-    assert await edge.statuses("small", method="POST", content=b"12345") == [413]
-    answer = await edge.ask("large", method="POST", content=b"x" * 300_000)
-    assert (answer.status_code, answer.json()["length"]) == (200, 300_000)
+    sizes = {"4": 5, "1024": 3000, "65536": 400_000, "1048576": 1_200_000}
+    exact = [edges.tenant(f"exact-{most}", body_limit={"max": f"{most}B"}) for most in sizes]
+    small = [edges.tenant(f"small-{most}-{way}", body_limit={"max": f"{most}B"}) for most in sizes for way in "ab"]
+    await known(edge, edges.tenant("large"), *exact, *small)
+    before = edge.echo.count
+    for most, size in sizes.items():
+        for way, body in (("a", b"x" * size), ("b", pieces(size))):
+            answer = await edge.ask(f"small-{most}-{way}", method="POST", content=body)
+            assert (answer.status_code, edges.error(answer)) == (413, "body_too_large")
+    assert edge.echo.count == before
+    for most in sizes:
+        answer = await edge.ask(f"exact-{most}", method="POST", content=b"x" * int(most))
+        assert (answer.status_code, answer.json()["length"]) == (200, int(most))
+        assert "x-gatecast-arrived" not in answer.json()["headers"]
+    answer = await edge.ask("large", method="POST", content=b"x" * 3_000_000)
+    assert (answer.status_code, answer.json()["length"]) == (200, 3_000_000)
+
+
+async def pieces(size: int, piece: int = 16_384) -> AsyncIterator[bytes]:
+    """A body whose length is not told ahead."""
+    for start in range(0, size, piece):
+        yield b"x" * min(piece, size - start)
 
 
 @pytest.mark.parametrize("body", [None, b"x"])
@@ -108,6 +126,7 @@ async def test_the_very_first_request_needs_its_token(
     guard = tokens.policy(idp, tenant_claim="tenant")
     warm = f"warm-{tenant}"
     await edge.put(edges.tenant(warm, jwt=guard))
+    await tokens.known(edge, idp)
     good = tokens.bearer(idp.token(tenant=warm))
     await edge.until(lambda: _is(edge, warm, good, 200), "the keys to be there")
     await known(edge, edges.tenant(tenant, jwt=guard))
@@ -136,7 +155,7 @@ async def test_a_flood_of_unknown_tenants_never_reaches_the_control_plane(edge: 
         assert (answer.status_code, edges.error(answer)) == (404, "unknown_tenant")
     assert await _said(edge) - before < 100  # bytes: a ping, at most
     assert {kind: edge.served.sent(kind) for kind in sent} == sent
-    counted = await edge.proxy.admin("/stats/prometheus?filter=gatecast_rejections")
+    counted = await edge.proxy.admin("/stats/prometheus?filter=gatecast")
     assert 'gatecast_tenant="-",gatecast_reason="unknown_tenant"' in counted
 
 

@@ -18,9 +18,11 @@ from xds.builder import Builder
 from xds.kinds import KINDS
 from xds.snapshot import Resource, Snapshot
 from xds.stream import Adjust, Ask, Stream
+from xds.translate import SHARD_NAMES
 
 KIND_OF = {row.message: name for name, row in KINDS.items()}
 LIMITS = {"circuit_breaker": {"max_requests": 5}}
+
 
 
 class Bench:
@@ -95,7 +97,7 @@ def moved(before: Snapshot, after: Snapshot) -> set[str]:
 def test_a_cold_start_encodes_each_resource_once(tenants: int) -> None:
     bench = world(tenants)
     resources = [(kind, name) for kind in KINDS for name in bench.names(kind)]
-    assert len(resources) == 2 * tenants + 5
+    assert len(resources) == 2 * tenants + 5 + len(SHARD_NAMES)
     assert bench.counted == Counter(resources)
 
 

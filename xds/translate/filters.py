@@ -14,10 +14,11 @@ from google.protobuf.message import Message
 
 from tenants.documents import Gateway
 from tenants.effective import TenantView
-from tenants.policies import Access, BodyLimit, Cors
+from tenants.policies import Access, Cors
 from tenants.values import IpNetwork
 from xds import messages
-from xds.translate import actions, authz, edits, jwt, quotas, tokens
+from xds.translate import actions, authz, body_limits, edits, jwt, quotas, tokens
+from xds.translate.body_limits import ARRIVED, BUFFER
 from xds.translate.edits import Edits
 from xds.translate.matches import text_matcher
 from xds.translate.rate_limits import unlimited
@@ -26,7 +27,6 @@ from xds.translate.sources import ExtensionConfigSource, by_ecds
 _HTTP = "envoy.extensions.filters.http."
 HttpFilter = messages.message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
 Buffer = messages.message(_HTTP + "buffer.v3.Buffer")
-BufferPerRoute = messages.message(_HTTP + "buffer.v3.BufferPerRoute")
 CorsFilter = messages.message(_HTTP + "cors.v3.Cors")
 CorsPolicy = messages.message(_HTTP + "cors.v3.CorsPolicy")
 RbacFilter = messages.message(_HTTP + "rbac.v3.RBAC")
@@ -45,7 +45,6 @@ UInt32Value = messages.message("google.protobuf.UInt32Value")
 
 CORS = "envoy.filters.http.cors"
 RBAC = "envoy.filters.http.rbac"
-BUFFER = "envoy.filters.http.buffer"
 ROUTER = "envoy.filters.http.router"
 
 
@@ -116,11 +115,6 @@ def _any_of(networks: Iterable[IpNetwork]) -> Message:
     return Principal(or_ids=Principals(ids=[Principal(remote_ip=one) for one in ranges]))
 
 
-def body_limit(policy: BodyLimit) -> Message:
-    """The whole body is buffered before the service sees it; one that is too large is 413."""
-    return BufferPerRoute(buffer=Buffer(max_request_bytes=UInt32Value(value=policy.max)))
-
-
 _NEVER = RuntimeFractionalPercent(default_value=FractionalPercent(numerator=0))
 
 ROWS: Mapping[str, Row] = MappingProxyType(
@@ -130,7 +124,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             Row("cors", CORS, config=cors, off=lambda: CorsPolicy(filter_enabled=_NEVER), edits=edits.cors),
             Row("access", RBAC, config=access, off=RbacPerRoute),
             Row("rate_limit", demand=quotas.limit, configs=quotas.configs, unsupported=quotas.unsupported),
-            Row("body_limit", BUFFER, config=body_limit, off=lambda: BufferPerRoute(disabled=True)),
+            Row("body_limit", demand=body_limits.limit, configs=body_limits.configs),
             Row("correlation_id", edits=edits.correlation_id),
             Row("headers", edits=edits.headers),
             Row("timeout", action=actions.timeout),
@@ -169,6 +163,7 @@ FILTERS: tuple[tuple[str, Callable[[], Message] | None, bool], ...] = (
     (authz.ALLOW, authz.allow, True),
     *((name, None, True) for name in quotas.SHARED),
     (quotas.LOCAL, unlimited, True),
+    (ARRIVED, None, True),
     (BUFFER, lambda: Buffer(max_request_bytes=UInt32Value(value=1)), True),
     (ROUTER, Router, False),
 )
@@ -192,7 +187,7 @@ def _filter(name: str, config: Message, *, disabled: bool) -> Message:
 
 def open_late() -> dict[str, Message]:
     """What the table of every tenant says where it is found late, unless the tenant says more."""
-    return {BUFFER: config_of("body_limit", None), **authz.OFF}
+    return {**configs_of("body_limit", None), **authz.OFF}
 
 
 @lru_cache(maxsize=16384)

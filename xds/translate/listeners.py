@@ -16,7 +16,7 @@ from xds.translate.actions import STREAM_IDLE
 from xds.translate.built import Built
 from xds.translate.filters import chain
 from xds.translate.needs import gateway_needs
-from xds.translate.on_demand import fetching, late
+from xds.translate.on_demand import brought, fetching, late
 from xds.translate.quotas import filters
 from xds.translate.replies import local_replies
 from xds.translate.secrets import downstream
@@ -82,7 +82,7 @@ def _manager(name: str, gateway: Gateway) -> Message:
             scoped_rds=ScopedRds(scoped_rds_config_source=ADS),
         ),
         early_header_mutation_extensions=chosen.early(),
-        http_filters=[*first, *chain(late(gateway), filters(gateway.rate_limit_service))],
+        http_filters=[*first, *chain(late(gateway), {**filters(gateway.rate_limit_service), **brought(gateway)})],
         local_reply_config=local_replies(),
         access_log=access_logs(gateway),
         tracing=tracing(gateway),

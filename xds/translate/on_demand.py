@@ -10,10 +10,13 @@ from google.protobuf.message import Message
 
 from tenants.documents import Gateway
 from xds import messages
+from xds.translate import body_limits
 from xds.translate.selectors import selection
 
+_HTTP = "envoy.extensions.filters.http."
 HttpFilter = messages.message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
-OnDemand = messages.message("envoy.extensions.filters.http.on_demand.v3.OnDemand")
+OnDemand = messages.message(_HTTP + "on_demand.v3.OnDemand")
+RbacFilter = messages.message(_HTTP + "rbac.v3.RBAC")
 
 
 def late(gateway: Gateway) -> bool:
@@ -22,7 +25,13 @@ def late(gateway: Gateway) -> bool:
 
 
 def fetching(gateway: Gateway) -> list[Message]:
-    """The filter in which a request waits for its table. It stands behind those that find out which one."""
+    """The filter in which a request waits for its table, behind those that find out which one, and what it needs."""
     if not gateway.on_demand:
         return []
-    return [HttpFilter(name="envoy.filters.http.on_demand", typed_config=messages.pack(OnDemand()))]
+    wait = HttpFilter(name="envoy.filters.http.on_demand", typed_config=messages.pack(OnDemand()))
+    return [wait, body_limits.counting()]
+
+
+def brought(gateway: Gateway) -> dict[str, Message]:
+    """The filters of `filters.FILTERS` that stand there only where requests wait."""
+    return {body_limits.ARRIVED: RbacFilter()} if gateway.on_demand else {}

@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from xds import messages
+from xds.translate.body_limits import TOO_LARGE
 from xds.translate.edits import header
 from xds.translate.errors import CODES
 from xds.translate.tokens import AMBIGUOUS, WRONG_TENANT
@@ -34,6 +35,14 @@ UInt32Value = messages.message("google.protobuf.UInt32Value")
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """A condition on an answer: as the filter that Envoy asks, and `said` in the language of expressions."""
+
+    said: str
+    filter: Callable[[], Message]
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Which of Envoy's own answers get which error; `reason`: what its details say of the cause.
 
@@ -41,29 +50,33 @@ class Reply:
     """
 
     code: str
-    when: Callable[[], Message]
+    when: When
     reason: str = ""
     status: int | None = None
     challenge: str = ""
 
 
-def _status(status: int) -> Callable[[], Message]:
+def _status(status: int) -> When:
     value = RuntimeUInt32(default_value=status, runtime_key=f"gatecast.status_{status}")
-    return lambda: AccessLogFilter(status_code_filter=StatusCodeFilter(comparison=ComparisonFilter(value=value)))
+    by_status = StatusCodeFilter(comparison=ComparisonFilter(value=value))
+    return When(f"response.code == {status}", lambda: AccessLogFilter(status_code_filter=by_status))
 
 
-def _flag(*flags: str) -> Callable[[], Message]:
-    return lambda: AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=flags))
+def _flag(flag: str, detail: str) -> When:
+    by_flag = ResponseFlagFilter(flags=[flag])
+    said = f"response.code_details.contains('{detail}')"
+    return When(said, lambda: AccessLogFilter(response_flag_filter=by_flag))
 
 
-def _detail(detail: str) -> Callable[[], Message]:
+def _detail(detail: str) -> When:
     return _when(f"response.code_details == '{detail}'")
 
 
-def _when(condition: str) -> Callable[[], Message]:
+def _when(condition: str) -> When:
     expression = messages.pack(ExpressionFilter(expression=condition))
     name = "envoy.access_loggers.extension_filters.cel"
-    return lambda: AccessLogFilter(extension_filter=ExtensionFilter(name=name, typed_config=expression))
+    by_expression = ExtensionFilter(name=name, typed_config=expression)
+    return When(condition, lambda: AccessLogFilter(extension_filter=by_expression))
 
 
 _FLAGS = "%RESPONSE_FLAGS%"
@@ -76,11 +89,11 @@ _DETAILS = "%RESPONSE_CODE_DETAILS%"
 """Which check a token failed."""
 
 
-def _token(fault: str) -> Callable[[], Message]:
+def _token(fault: str) -> When:
     return _detail(f"jwt_authn_access_denied{{{fault}}}")
 
 
-def _binding(policy: str) -> Callable[[], Message]:
+def _binding(policy: str) -> When:
     return _detail(f"rbac_access_denied_matched_policy[{policy}]")
 
 
@@ -110,6 +123,7 @@ REPLIES = (
     Reply("token_invalid", _status(401), reason=_DETAILS),
     Reply("upgrade_refused", _detail("upgrade_failed")),
     Reply("bad_request", _status(400)),
+    Reply("body_too_large", _when(f"response.code_details.contains('{TOO_LARGE}')"), status=413),
     Reply("access_denied", _status(403)),
     Reply("unknown_tenant", _status(404)),  # all other 404s are answers of routes: a tenant's table ends with one
     Reply("request_timeout", _status(408)),
@@ -120,8 +134,8 @@ REPLIES = (
     Reply("headers_too_large", _status(431)),
     Reply("not_implemented", _status(501)),
     Reply("bad_gateway", _status(502), reason=_FLAGS),
-    Reply("overloaded", _flag("UO"), reason=_FLAGS),
-    Reply("no_healthy_upstream", _flag("UH"), reason=_FLAGS),
+    Reply("overloaded", _flag("UO", "overflow"), reason=_FLAGS),
+    Reply("no_healthy_upstream", _flag("UH", "no_healthy_upstream"), reason=_FLAGS),
     Reply("upstream_unavailable", _status(503), reason=_FLAGS),
     Reply("upstream_timeout", _status(504), reason=_FLAGS),
 )
@@ -133,7 +147,7 @@ def local_replies() -> Message:
         text_format_source=DataSource(inline_string="%LOCAL_REPLY_BODY%"), content_type="application/json"
     )
     given = (_detail("direct_response"), _when(f"{_REFUSED} && 'content-type' in response.headers"))
-    mappers = [ResponseMapper(filter=when(), body_format_override=as_it_is) for when in given]
+    mappers = [ResponseMapper(filter=when.filter(), body_format_override=as_it_is) for when in given]
     return LocalReplyConfig(mappers=[*mappers, *map(_mapper, REPLIES)], body_format=_format("error", _FLAGS))
 
 
@@ -147,7 +161,7 @@ def _challenge(said: str) -> Message:
 def _mapper(row: Reply) -> Message:
     """A request that is no HTTP gets no id from Envoy; its answer has one all the same."""
     return ResponseMapper(
-        filter=row.when(),
+        filter=row.when.filter(),
         status_code=None if row.status is None else UInt32Value(value=row.status),
         body_format_override=_format(row.code, row.reason),
         headers_to_add=[_ID, _challenge(row.challenge)] if row.challenge else [_ID],

@@ -19,6 +19,7 @@ from tenants.policies import Authz, Policies
 from xds import messages
 from xds.translate import answers, authz, quotas
 from xds.translate.actions import Targets, rewrite, to
+from xds.translate.body_limits import ARRIVED_HEADER
 from xds.translate.built import Built, ClusterSpec
 from xds.translate.edits import Edits
 from xds.translate.filters import (
@@ -133,12 +134,12 @@ def _scope(key: str, table: str, on_demand: bool) -> Message:
 
 
 def _table(view: TenantView, specs: Specs, demands: _Demands) -> Message:
-    suspended, chosen = view.tenant.status == "suspended", selection(view.gateway.tenant)
+    suspended = view.tenant.status == "suspended"
     routes = [answers.suspended(view.tenant.id)] if suspended else _routes(view, specs, demands)
     shared = {} if suspended else _shared(demands.of(view.policies))
     table: Any = RouteConfiguration(
         name=view.tenant.id,
-        request_headers_to_remove=[chosen.header] if chosen.ours else [],
+        request_headers_to_remove=_ours(view),
         max_direct_response_body_size_bytes=_BODY_BYTES,
         typed_per_filter_config=authz.identity(view.tenant) if demands.asked else {},
     )
@@ -151,6 +152,12 @@ def _table(view: TenantView, specs: Specs, demands: _Demands) -> Message:
     )
     mark(table)
     return table  # type: ignore[no-any-return]
+
+
+def _ours(view: TenantView) -> list[str]:
+    """Our own headers, which no service sees."""
+    chosen = selection(view.gateway.tenant)
+    return [chosen.header] * chosen.ours + [ARRIVED_HEADER] * view.gateway.on_demand
 
 
 def _late(view: TenantView) -> dict[str, Message]:

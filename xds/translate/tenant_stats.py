@@ -5,10 +5,13 @@ forgets those that were not counted for a while (`xds.bootstrap`), and makes no 
 are counted together, so names that are made up cost nothing.
 """
 
+from collections.abc import Iterable
+
 from google.protobuf.message import Message
 
 from xds import messages
 from xds.translate.marks import ANSWERED
+from xds.translate.replies import REPLIES
 
 _LOG = "envoy.config.accesslog.v3."
 _STATS = "envoy.extensions.access_loggers.stats.v3."
@@ -32,36 +35,17 @@ NONE = "-"
 """The tenant of requests that no table took."""
 
 _DETAILS = "response.code_details"
-ERRORS: tuple[tuple[str, str], ...] = (
-    ("rate_limited", f"{_DETAILS} in ['local_rate_limited', 'request_rate_limited']"),
-    ("not_authorized", f"{_DETAILS} == 'ext_authz_denied'"),
-    ("authz_unavailable", f"{_DETAILS} in ['ext_authz_error', 'ext_authz_invalid']"),
-    ("unknown_tenant", f"{_DETAILS} == 'route_not_found' || response.code == 413 && !has(xds.virtual_host_name)"),
-    ("upgrade_refused", f"{_DETAILS} == 'upgrade_failed' || response.code == 426"),
-    ("bad_request", "response.code == 400"),
-    ("access_denied", "response.code == 403"),
-    ("request_timeout", "response.code == 408"),
-    ("body_too_large", "response.code == 413"),
-    ("headers_too_large", "response.code == 431"),
-    ("not_implemented", "response.code == 501"),
-    ("bad_gateway", "response.code == 502"),
-    ("overloaded", f"{_DETAILS}.contains('overflow')"),
-    ("no_healthy_upstream", f"{_DETAILS} == 'no_healthy_upstream'"),
-    ("upstream_unavailable", "response.code == 503"),
-    ("upstream_timeout", "response.code == 504"),
-)
-"""When Envoy answered with which error by itself, first that holds. The bodies say the same: see `replies`."""
-
 OURS = f"{_DETAILS} != 'via_upstream' && response.code >= 400"
 """A request that no service answered."""
 
 
-def _chosen(rows: tuple[tuple[str, str], ...], otherwise: str) -> str:
+def _chosen(rows: Iterable[tuple[str, str]], otherwise: str) -> str:
     """A CEL expression for the value of the first row whose condition holds."""
     return " : ".join([*(f"({when}) ? '{value}'" for value, when in rows), f"'{otherwise}'"])
 
 
-ERROR = f"!({OURS}) ? '' : {_DETAILS} == 'direct_response' ? {ANSWERED} : {_chosen(ERRORS, 'error')}"
+_ENVOYS = _chosen(((row.code, row.when.said) for row in REPLIES), "error")
+ERROR = f"!({OURS}) ? '' : {_DETAILS} == 'direct_response' ? {ANSWERED} : {_ENVOYS}"
 """CEL: the code of the error that a request was answered with, '' if none or a service's own."""
 
 _TENANT = f"has(xds.virtual_host_name) ? xds.virtual_host_name : '{NONE}'"

@@ -7,6 +7,7 @@ Authorization header that a service could read otherwise than Envoy did, which t
 "Bearer " wherever that is: `Basic x, Bearer y` would pass.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -107,7 +108,7 @@ def _verified(requirement: str) -> Message:
 @lru_cache(maxsize=16384)
 def _bound(claim: str, tenant: str, required: bool) -> Message:
     """What is refused of tokens that are good."""
-    refused = {AMBIGUOUS: _AMBIGUOUS} | ({WRONG_TENANT: _other(claim, tenant, required)} if claim else {})
+    refused = {AMBIGUOUS: _ambiguous(required)} | ({WRONG_TENANT: _other(claim, tenant, required)} if claim else {})
     policies = {name: RbacPolicy(permissions=[Permission(any=True)], principals=[who]) for name, who in refused.items()}
     return messages.pack(RbacPerRoute(rbac=RbacFilter(rules=Rbac(action="DENY", policies=policies))))
 
@@ -137,11 +138,15 @@ def _all(*who: Message) -> Message:
 _ONE_TOKEN = _authorization(r"(?i)bearer +[\w.~+/-]+=*")
 _SOME_TOKEN = _authorization(r"(?is)(.*[\s,])?bearer([\s,].*)?")
 _VERIFIED = _claim("iss", ValueMatcher(present_match=True))
-_AMBIGUOUS = Principal(
-    or_ids=Principals(
-        ids=[_all(_VERIFIED, Principal(not_id=_ONE_TOKEN)), _all(Principal(not_id=_VERIFIED), _SOME_TOKEN)]
-    )
-)
+
+
+def _ambiguous(required: bool) -> Message:
+    """Whoever is here with a token required has one; else there may be one that nobody verified."""
+    beside = Principal(not_id=_ONE_TOKEN)
+    if required:
+        return beside
+    either = [_all(_VERIFIED, beside), _all(Principal(not_id=_VERIFIED), _SOME_TOKEN)]
+    return Principal(or_ids=Principals(ids=either))
 
 
 @lru_cache(maxsize=4096)
@@ -152,21 +157,34 @@ def _changed(dropped: frozenset[str], forward: tuple[tuple[str, str], ...]) -> M
     """
     gone = sorted(dropped | {name for _claim, name in forward})
     changes = [*(HeaderMutation(remove=name) for name in gone), *(HeaderMutation(append=one) for one in _told(forward))]
-    mutations = Mutations(request_mutations=changes, formatters=[text_functions()] if forward else [])
+    mutations = Mutations(request_mutations=changes, formatters=[text_functions()])
     return messages.pack(HeaderMutationPerRoute(mutations=mutations))
 
 
 def _told(forward: tuple[tuple[str, str], ...]) -> Iterator[Message]:
     for claim, name in forward:
-        yield header(name, f"%CEL({_text(claim_value(PAYLOAD, claim))})%", "OVERWRITE_IF_EXISTS_OR_ADD")
+        yield header(name, f"%{_command(claim)}%", "OVERWRITE_IF_EXISTS_OR_ADD")
+
+
+def _command(claim: str) -> str:
+    """What a claim is written by. The command for metadata is cheap, and knows no name with a colon or a bracket: an
+    expression costs a proxy 30 KB for each table that has one.
+    """
+    path = (NAMESPACE, PAYLOAD, *claim_path(claim))
+    plain = all(_PLAIN.fullmatch(name) for name in path)
+    return f"DYNAMIC_METADATA({':'.join(path)})" if plain else f"CEL({_text(claim_value(PAYLOAD, claim))})"
+
+
+_PLAIN = re.compile(r"[\w.@/+-]+", re.ASCII)
 
 
 def _text(value: str) -> str:
-    """Texts, numbers, booleans; lists of texts without commas by commas. Nothing of all else, or of what is absent."""
-    whole = f"type({value}) == double && double(int({value})) == {value}"
-    plain = f"type({value}) == string || type({value}) == double || type({value}) == bool"
-    texts = f'type({value}) == list && !{value}.join("").contains(",")'
-    return f'({whole}) ? int({value}) : ({plain}) ? {value} : ({texts}) ? {value}.join(",") : ""'
+    """A claim as the command for metadata writes it: lists are JSON. Nothing of objects, or of odd texts in lists."""
+    number = f"double(int({value})) == {value} ? int({value}) : {value}"
+    odd = f'{value}.join("").matches("[\\"\\\\\\x00-\\x1f]")'
+    listed = f"""{value}.size() == 0 ? "[]" : {odd} ? "" : "[\\"" + {value}.join("\\",\\"") + "\\"]\""""
+    kind = f"type({value})"
+    return f'{kind} in [string, bool] ? {value} : {kind} == double ? ({number}) : {kind} == list ? ({listed}) : ""'
 
 
 def text_functions() -> Message:

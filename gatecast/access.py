@@ -1,0 +1,242 @@
+"""Who may ask what of the HTTP API: the one place where that is decided. `gatecast.api` puts `Guard` around the app.
+
+A path that `RULES` does not name wants an admin, so a route that somebody forgot is closed. Credentials are judged by
+`gatecast.bearers`.
+"""
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatecast.answers import failure
+from gatecast.faults import Fail, of_error
+from tenants.errors import Unavailable
+from tenants.store import ROLES, By
+
+OPEN: Final = ""
+API: Final = "/api/v1"
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+FAILURES: Final = 30  # of one address in `WINDOW`; more are not even looked at
+WINDOW: Final = 60.0  # seconds
+AUDITED: Final = 60  # failures in `WINDOW` that are written down: the audit is not to be filled from outside
+ADDRESSES: Final = 10_000  # remembered
+
+log = structlog.get_logger("gatecast.access")
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who asks, and what he may do: a role of `ROLES`."""
+
+    actor: str
+    role: str
+
+
+LOCAL: Final = Who("local", "admin")
+"""Whoever is on this machine, where nobody else can reach the server."""
+ANYBODY: Final = Who("anonymous", "viewer")
+"""Whoever reaches a server that was told `--insecure`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A route's methods and path, as FastAPI writes it, and the least role (`OPEN`: nobody is asked who he is)."""
+
+    methods: str
+    path: str
+    role: str
+
+    def holds(self, method: str, path: str) -> bool:
+        return method in self.methods.split() and _pattern(self.path).fullmatch(path) is not None
+
+
+def _of(role: str, methods: str, *paths: str) -> tuple[Rule, ...]:
+    return tuple(Rule(methods, API + path, role) for path in paths)
+
+
+HEALTH: Final = ("/livez", "/readyz", "/startupz", "/healthz", "/health/live", "/health/ready")
+RULES: Final[tuple[Rule, ...]] = (
+    *(Rule("GET", path, OPEN) for path in (*HEALTH, "/metrics", "/openapi.json")),
+    *_of("viewer", "GET", "/status", "/problems", "/documents", "/documents/{kind}/{id}", "/settings/effective"),
+    *_of("viewer", "GET", "/tenants/{id}/effective", "/tenants/{id}/resources", "/tenants/{id}/parity"),
+    *_of("viewer", "GET", "/snapshots", "/snapshots/{gateway}", "/snapshots/{gateway}/{type}"),
+    *_of("viewer", "GET", "/snapshots/{gateway}/{type}/{name:path}", "/clients", "/clients/{id:path}"),
+    *_of("viewer", "GET", "/revisions", "/revisions/{number}", "/revisions/{one}/diff/{other}"),
+    *_of("viewer", "GET", "/revisions/{number}/rollout", "/events", "/sources", "/pins"),
+    *_of("editor", "PUT PATCH DELETE", "/documents/{kind}/{id}"),
+    *_of("editor", "POST", "/documents:apply", "/revisions/{number}:restore", "/sync", "/webhooks/registry"),
+    *_of("editor", "DELETE", "/pins/{kind}/{id}"),
+    *_of("admin", "GET", "/audit", "/audit/verify", "/audit/export", "/tokens"),
+    *_of("admin", "POST", "/tokens"),
+    *_of("admin", "DELETE", "/tokens/{id}"),
+)
+_PATTERNS: dict[str, re.Pattern[str]] = {}
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    if path not in _PATTERNS:
+        parts = re.split(r"(\{\w+(?::path)?\})", path)
+        said = ("[^/]+" if part[0] == "{" and ":path" not in part else ".*" if part[0] == "{" else re.escape(part)
+                for part in parts if part)  # fmt: skip
+        _PATTERNS[path] = re.compile("".join(said))
+    return _PATTERNS[path]
+
+
+def least(method: str, path: str) -> str:
+    """The least role for a request; `OPEN` for none. What no rule names wants an admin."""
+    asked = "GET" if method == "HEAD" else method
+    return next((rule.role for rule in RULES if rule.holds(asked, path)), ROLES[-1])
+
+
+def may(who: Who, role: str) -> bool:
+    """Whether the role is his, or a lesser one."""
+    return who.role in ROLES and ROLES.index(who.role) >= ROLES.index(role)
+
+
+def foreign(method: str, headers: Mapping[str, str]) -> str:
+    """The origin of a page elsewhere that has a browser ask for a change, "" if it is none (CSRF)."""
+    if method in SAFE:
+        return ""
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return headers.get("origin", "another site")
+    origin = headers.get("origin", "")
+    return origin if origin and urlsplit(origin).netloc != headers.get("host", "") else ""
+
+
+def bearer(given: str) -> str | None:
+    """The credentials of an `Authorization` header; None if they are none of ours."""
+    scheme, _, text = given.partition(" ")
+    text = text.strip()
+    return text if scheme.lower() == "bearer" and text and text.isascii() and len(text) <= 16_384 else None
+
+
+@dataclass(slots=True)
+class Counted:
+    """Failures by address in the present window."""
+
+    clock: Callable[[], float]
+    began: float = -WINDOW
+    failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    total: int = 0
+
+    def add(self, address: str) -> int:
+        """One more; how many there were of all addresses."""
+        self._turn()
+        self.failures[address] = self.failures.pop(address, 0) + 1
+        if len(self.failures) > ADDRESSES:
+            self.failures.popitem(last=False)
+        self.total += 1
+        return self.total
+
+    def too_many(self, address: str) -> bool:
+        self._turn()
+        return self.failures.get(address, 0) >= FAILURES
+
+    def _turn(self) -> None:
+        if self.clock() - self.began >= WINDOW:
+            self.began, self.total = self.clock(), 0
+            self.failures.clear()
+
+
+Judge = Callable[[str, bool], Awaitable[Who | None]]
+"""Says whose credentials these are, if they are good; told whether the request only reads. Raises `Unavailable`."""
+Record = Callable[[By, str, str, str], Awaitable[object]]
+"""Writes down an attempt: by whom, action, target, outcome. Raises `Unavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How requests are judged. `unnamed`: who asks without credentials; None: nobody may."""
+
+    unnamed: Who | None = LOCAL
+    judge: Judge | None = None
+    known: Callable[[str], bool] = lambda credentials: False  # good a moment ago: needs no judge
+    record: Record | None = None
+
+
+class Guard:
+    """Around the app: lets through who may ask, with `scope["state"]["who"]`."""
+
+    def __init__(self, app: ASGIApp, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
+        self.app = app
+        self._access = access
+        self._counted = Counted(clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = Headers(scope=scope)
+        judged = await self._judged(scope, headers)
+        if isinstance(judged, Who):
+            scope.setdefault("state", {})["who"] = judged
+            return await self.app(scope, receive, send)
+        accept = headers.get("accept", "")
+        response = failure(judged.status, judged.message, judged.code, (), accept, judged.headers)
+        await response(scope, receive, send)
+
+    async def _judged(self, scope: Scope, headers: Headers) -> Who | Fail:
+        role = least(scope["method"], scope["path"])
+        if role == OPEN:
+            return Who("", "")
+        if page := foreign(scope["method"], headers):
+            return await self._failure(scope, _fail(403, "cross_origin", f"a page of {page[:255]} may not ask for this"))
+        try:
+            who = await self._who(scope, headers)
+        except Unavailable as error:
+            return of_error(error)
+        if isinstance(who, Fail):
+            return who
+        if not may(who, role):
+            why = f"{who.actor} is {who.role}, and this needs {role}"
+            return await self._failure(scope, _fail(403, "forbidden", why), who.actor)
+        return who
+
+    async def _who(self, scope: Scope, headers: Headers) -> Who | Fail:
+        given = headers.getlist("authorization")
+        if not given:
+            if self._access.unnamed is not None:
+                return self._access.unnamed
+            return await self._failure(scope, _unknown("show who you are: Authorization: Bearer <token>"))
+        token = bearer(given[0]) if len(given) == 1 else None
+        address = _address(scope)
+        if token is not None and self._counted.too_many(address) and not self._access.known(token):
+            why = "too many failures from your address: wait a minute"
+            return _fail(429, "too_many_failures", why, **{"retry-after": str(int(WINDOW))})
+        judge = self._access.judge
+        who = await judge(token, scope["method"] in SAFE) if judge and token is not None else None
+        return who or await self._failure(scope, _unknown("these credentials are not good, or not any more"))
+
+    async def _failure(self, scope: Scope, fail: Fail, actor: str = "unknown") -> Fail:
+        """Counted, and written down unless there are too many."""
+        total = self._counted.add(_address(scope))
+        target, address = f"{scope['method']} {scope['path']}"[:300], _address(scope)
+        log.warning("access refused", code=fail.code, actor=actor, target=target, address=address)
+        if self._access.record is not None and total <= AUDITED:
+            request_id = scope.get("state", {}).get("request_id", "")
+            by = By(actor, "api", request_id=request_id, origin=address)
+            try:
+                await self._access.record(by, f"access {fail.code}", target, "refused")
+            except Unavailable as error:
+                log.warning("access refused, and the audit could not be written", error=str(error))
+        return fail
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _fail(status: int, code: str, message: str, **headers: str) -> Fail:
+    return Fail(status, code, message, headers=headers)
+
+
+def _unknown(message: str) -> Fail:
+    return _fail(401, "unauthenticated", message, **{"www-authenticate": 'Bearer realm="gatecast"'})

@@ -1,0 +1,149 @@
+"""The plan: what to write so that a Kong holds what we want, in an order that is safe at every moment. Pure.
+
+    made = plan(desired, actual)                          everything
+    made = plan(desired, actual, owners=("tenant:acme",)) what is tagged so, without looking at the rest
+
+Called by the sidecar after each change and at each reconciliation, by `kong diff` and `kong sync`. `actual` holds our
+entities alone; what others have is never in a step. Compared are short forms (`forms`), matched by `adoption`, put in
+order by `order`. After a step that failed, plan again with what failed in `held`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from kong_sync import order
+from kong_sync.adoption import Match, closed_over, faults
+from kong_sync.entities import KINDS
+from kong_sync.order import Work
+from kong_sync.phases import Change, Plan
+from kong_sync.states import EMPTY, Key, State, references
+from tenants.errors import Problem
+
+
+def plan(
+    desired: State,
+    actual: State,
+    *,
+    owners: Iterable[str] | None = None,
+    others: State = EMPTY,
+    held: Iterable[Key] = (),
+    unsettled: frozenset[str] = frozenset(),
+) -> Plan:
+    """Desired against actual.
+
+    owners     look only at entities of these owners (see `states.owner`), and at what hangs on them; None: at all
+    others     entities that are not ours, as far as they are known: who has a name of theirs gets a problem
+    held       desired entities that Kong refused: they and all that must not be done without them stay as they are
+    unsettled  timers that may not yet show what was written before: both after a start, `Plan.pending` of the plan
+               before if its last write is no full propagation ago
+    """
+    draft = _Draft(desired, actual, others)
+    draft.hold(held)
+    scope = None if owners is None else tuple(owners)
+    draft.compare(*(_all(desired, actual) if scope is None else _owned(desired, actual, scope)))
+    if draft.problems:  # of what cannot be done, nothing may be done by halves
+        draft = draft.again()
+        draft.compare(*(_all(desired, actual) if scope is None else _owned(desired, actual, scope)))
+    return draft.planned(unsettled)
+
+
+def _all(desired: State, actual: State) -> tuple[Iterable[Key], Iterable[Key]]:
+    return desired.rows, actual.rows
+
+
+def _owned(desired: State, actual: State, owners: tuple[str, ...]) -> tuple[Iterable[Key], Iterable[Key]]:
+    return ([key for name in owners for key in state.owned(name)] for state in (desired, actual))  # type: ignore[return-value]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """One plan in the making. Owns what it collects."""
+
+    desired: State
+    actual: State
+    others: State
+    match: Match = field(init=False)
+    held: frozenset[Key] = frozenset()
+    work: Work = field(init=False)
+    problems: dict[Key, list[Problem]] = field(default_factory=dict)
+    _fixed: set[Key] = field(default_factory=set)
+    _needed: set[Key] = field(default_factory=set)
+    _seen: set[Key] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.match = Match(self.desired, self.actual)
+        self.work = Work(self.actual)
+
+    def again(self) -> "_Draft":
+        """Without what has problems."""
+        other = _Draft(self.desired, self.actual, EMPTY)
+        other.problems = self.problems
+        other.hold([*self.held, *self.problems])
+        return other
+
+    def hold(self, keys: Iterable[Key]) -> None:
+        """Leave these as they are in Kong, with what protects them."""
+        self.held = closed_over(self.desired, keys)
+        for kind, id_ in self.held:
+            mine = kind, self.match.id(kind, id_)
+            if mine in self.actual.rows:
+                self._fixed.add(mine)
+                self._needed.update(references(KINDS[kind], self.actual.rows[mine]))
+        routes = {key for key in self._fixed if key[0] == "routes"}
+        for key in routes | {key for key in self._needed if key[0] == "services"}:
+            self._fixed.update(user for user in self.actual.referring(*key) if user[0] == "plugins")
+
+    # -- comparing --------------------------------------------------------------------------------------------------
+
+    def compare(self, wanted: Iterable[Key], there: Iterable[Key]) -> None:
+        for key in wanted:
+            self._compare(key)
+        for key in there:
+            self._drop(key)
+
+    def _compare(self, key: Key) -> None:
+        if key in self.held or key in self._seen:
+            return
+        self._seen.add(key)
+        after = self.match.entity(*key)
+        mine = key[0], str(after["id"])
+        before = self.actual.rows.get(mine)
+        if mine in self._fixed or before == after:
+            return
+        for _key, problem in faults(self.desired, self.match, self.others, (key,)):
+            self.problems.setdefault(key, []).append(problem)
+        self.work.puts[mine] = before, after
+
+    def _drop(self, key: Key) -> None:
+        """Delete what nobody wants any more, and what cannot be without it."""
+        todo = [key]
+        while todo:
+            one = todo.pop()
+            if one in self.work.drops or one in self._fixed or one in self._needed:
+                continue
+            if found := self.match.wanted(*one):
+                self._compare((one[0], found))
+                continue
+            self.work.drops[one] = self.actual.rows[one]
+            todo.extend(self.actual.referring(*one))
+
+    # -- the result -------------------------------------------------------------------------------------------------
+
+    def planned(self, unsettled: frozenset[str]) -> Plan:
+        made = order.ordered(self.work, unsettled)
+        return replace(
+            made,
+            changes=tuple(self._changes()),
+            problems=tuple(problem for found in self.problems.values() for problem in found),
+            held=self.held,
+            looked=self.match.looked,
+            ours=len(self.actual),
+        )
+
+    def _changes(self) -> Iterator[Change]:
+        rank = {name: n for n, name in enumerate(KINDS)}
+        for kind, id_ in sorted(self.work.puts, key=lambda key: (rank[key[0]], key[1])):
+            before, after = self.work.puts[kind, id_]
+            yield Change(kind, id_, before, after)
+        for kind, id_ in sorted(self.work.drops, key=lambda key: (-rank[key[0]], key[1])):
+            yield Change(kind, id_, self.work.drops[kind, id_], None)

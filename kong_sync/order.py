@@ -1,0 +1,289 @@
+"""Puts the writes of a plan into phases: the order that is safe whatever each of Kong's two timers shows. Pure.
+
+Called by `diff.plan`. The phases, and why they are so: `docs/decisions/0012-kong-plan.md`. In short: what refuses comes
+before what lets through, what lets through goes before what refuses, and a route is only ever widened or only narrowed
+in one write:
+
+    revoke     credentials and groups that go (in effect at once); names that others will need are given free
+    close      routes lose values that would otherwise meet a gate of something else
+    prepare    all that is new or changed apart from what routes match; new routes are parked
+    uncover    gates go that hide the ones that are to act
+    retarget   services point to another place
+    open       routes get their values, those that hide others first
+    narrow     routes lose values that others have got by now; routes that go are parked
+    remove     the rest
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kong_sync import gates, routing
+from kong_sync.entities import KINDS, Entity
+from kong_sync.phases import BOTH, PLUGINS, ROUTER, Drafting, Plan, Step, put
+from kong_sync.states import Key, State, reference, unique
+
+CREDENTIALS = ("jwt_secrets", "keyauth_credentials")
+WHERE = ("host", "port", "path", "protocol", "enabled")
+"""Fields of a service that say where requests go."""
+
+
+def _levels() -> tuple[tuple[str, ...], ...]:
+    """Kinds by how far they stand from those that refer to nothing."""
+    depth: dict[str, int] = {}
+    for kind in KINDS.values():
+        depth[kind.name] = 1 + max((depth[other] for other in kind.foreign.values()), default=-1)
+    return tuple(tuple(one for one in depth if depth[one] == n) for n in range(max(depth.values()) + 1))
+
+
+LEVELS = _levels()
+
+
+@dataclass(slots=True)
+class Work:
+    """What is to be done, by the keys of Kong: (before, after) of each entity to put, each entity to drop."""
+
+    actual: State
+    puts: dict[Key, tuple[Entity | None, Entity]] = field(default_factory=dict)
+    drops: dict[Key, Entity] = field(default_factory=dict)
+
+    def after(self, kind: str, id_: str) -> Entity | None:
+        """The entity as it will be."""
+        if (kind, id_) in self.puts:
+            return self.puts[kind, id_][1]
+        return None if (kind, id_) in self.drops else self.actual.get(kind, id_)
+
+    def put_of(self, *kinds: str) -> list[tuple[Key, Entity | None, Entity]]:
+        return [(key, *pair) for key, pair in self.puts.items() if key[0] in kinds]
+
+
+def ordered(work: Work, unsettled: frozenset[str]) -> Plan:
+    """The phases. `unsettled`: timers that may not show yet what was written before."""
+    draft = Drafting(unsettled)
+    rows = _rows(work)
+    moves = _moves(work, rows)
+    revoked = _revoked(work)
+    draft.add("revoke", [_delete(work, key) for key in sorted(revoked)])
+    draft.add("revoke", _released(work))
+    _layered(draft, "close", moves.close, work, BOTH, BOTH)
+    _prepare(draft, work, rows)
+    draft.add("uncover", [_ended(work, key) for key in sorted(rows.uncovered)], BOTH)
+    targets = [put("services", after) for _key, _before, after in rows.retargeted]
+    draft.add("retarget", targets, BOTH)
+    _layered(draft, "open", moves.open, work, frozenset({PLUGINS, ROUTER} if targets else {PLUGINS}), BOTH)
+    draft.add("narrow", [put("services", after) for after in rows.disabled], BOTH)
+    _layered(draft, "narrow", moves.narrow, work, BOTH, BOTH)
+    _remove(draft, work, rows, revoked)
+    return Plan(phases=tuple(draft.phases), pending=draft.pending)
+
+
+# -- plugins and services -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Plugins now and while routes change; gates that uncover others; plugins that end; services by what happens."""
+
+    now: gates.Find
+    mid: gates.Find
+    uncovered: frozenset[Key]
+    ended: frozenset[Key]
+    retargeted: tuple[tuple[Key, Entity, Entity], ...]
+    disabled: tuple[Entity, ...]
+
+
+def _rows(work: Work) -> _Rows:
+    puts = work.put_of("plugins")
+    over: dict[tuple[Any, ...], Entity | None] = {
+        gates.natural(row): None for key, row in work.drops.items() if key[0] == "plugins"
+    }
+    over |= {gates.natural(after): after for _key, _before, after in puts}
+    stopped = {key: before for key, before, after in puts if before and gates.acts(before) and not gates.acts(after)}
+    gone = {key: row for key, row in work.drops.items() if key[0] == "plugins" and not _carried(work, key)}
+    ended = stopped | gone
+    last = gates.finder(work.actual, over)
+    uncovered = {key for key, row in ended.items() if gates.uncovers(row, last, _service_of(work))}
+    late = {gates.natural(row): row for key, row in ended.items() if key not in uncovered}
+    late |= {gates.natural(row): row for key, row in work.drops.items() if key[0] == "plugins" and key not in ended}
+    moved = [(key, before, after) for key, before, after in work.put_of("services") if before and _moved(before, after)]
+    return _Rows(
+        now=gates.finder(work.actual, {}),
+        mid=gates.finder(work.actual, over | late),
+        uncovered=frozenset(uncovered),
+        ended=frozenset(ended),
+        retargeted=tuple(one for one in moved if one[2].get("enabled", True)),
+        disabled=tuple(after for _key, _before, after in moved if not after.get("enabled", True)),
+    )
+
+
+def _moved(before: Entity, after: Entity) -> bool:
+    return any(before.get(name) != after.get(name) for name in WHERE)
+
+
+def _service_of(work: Work) -> Callable[[str], str]:
+    return lambda route: reference(work.after("routes", route) or {}, "service")
+
+
+def _carried(work: Work, key: Key) -> bool:
+    """Whether it goes with something that is deleted."""
+    kind = KINDS[key[0]]
+    row = work.drops[key]
+    return any((kind.foreign[name], reference(row, name)) in work.drops for name in kind.cascades)
+
+
+# -- routes -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """The writes to routes that are there, by id: the body, and the route whose place in the order counts."""
+
+    close: dict[str, tuple[Entity, Entity]] = field(default_factory=dict)
+    open: dict[str, tuple[Entity, Entity]] = field(default_factory=dict)
+    narrow: dict[str, tuple[Entity, Entity]] = field(default_factory=dict)
+
+
+def _moves(work: Work, rows: _Rows) -> _Moves:
+    moves = _Moves()
+    moved = {key[1] for key, _before, _after in rows.retargeted}
+    changed = [(before, after) for _key, before, after in work.put_of("routes")]
+    for before, after in [*changed, *((row, None) for key, row in work.drops.items() if key[0] == "routes")]:
+        if before is None or routing.parked(before):
+            if after is not None:
+                moves.open[after["id"]] = after, after
+        elif after is not None and routing.covers(routing.match(after), routing.match(before)):
+            moves.open[after["id"]] = after, after
+        else:
+            replaced = reference(before, "service") in moved or gates.replaced(rows.now, rows.mid, before)
+            _losing(moves, before, after, replaced)
+    for id_ in routing.behind(_places(moves.narrow), _places(moves.close)):
+        before = moves.narrow.pop(id_)[1]
+        moves.open.pop(id_, None)
+        _losing(moves, before, work.after("routes", id_), True)
+    return moves
+
+
+def _losing(moves: _Moves, before: Entity, after: Entity | None, replaced: bool) -> None:
+    """A route that loses values: at last if it can be, else at first."""
+    id_ = before["id"]
+    if after is None:
+        if reference(before, "service"):
+            (moves.close if replaced else moves.narrow)[id_] = routing.park(before), before
+        return
+    mine, theirs = routing.match(before), routing.match(after)
+    stays = reference(before, "service") == reference(after, "service")
+    if stays and routing.covers(mine, theirs):
+        (moves.close if replaced else moves.narrow)[id_] = after, before
+    elif stays and not replaced and routing.unites(mine, theirs):
+        moves.open[id_] = routing.both(after, before), after
+        moves.narrow[id_] = after, before
+    else:
+        moves.close[id_] = routing.shared(before, after), before
+        moves.open[id_] = after, after
+
+
+def _places(moves: Mapping[str, tuple[Entity, Entity]]) -> list[tuple[str, Entity]]:
+    return [(id_, place) for id_, (_body, place) in moves.items()]
+
+
+def _layered(
+    draft: Drafting,
+    name: str,
+    moves: Mapping[str, tuple[Entity, Entity]],
+    work: Work,
+    first: frozenset[str],
+    next_: frozenset[str],
+) -> None:
+    """Routes that hide others are opened before and closed after these."""
+    depths = routing.layers(_places(moves))
+    layers: dict[int, list[Step]] = defaultdict(list)
+    for id_, (body, _place) in sorted(moves.items()):
+        last = work.after("routes", id_)
+        layers[depths[id_]].append(put("routes", body, part=body != last))
+    for n, depth in enumerate(sorted(layers, reverse=name != "open")):
+        draft.add(name, layers[depth], next_ if n else first)
+
+
+# -- the other phases ---------------------------------------------------------------------------------------------
+
+
+def _revoked(work: Work) -> set[Key]:
+    """Credentials and groups that go at once: all but those of a consumer that gets another kind of credential, whose
+    old kind is asked for until its routes have changed."""
+    gone = [key for key in work.drops if key[0] in (*CREDENTIALS, "acls")]
+    return {key for key in gone if not _swaps(work, reference(work.drops[key], "consumer"))}
+
+
+def _swaps(work: Work, consumer: str) -> bool:
+    if ("consumers", consumer) in work.drops:
+        return False
+    had = {kind for kind, _id in work.actual.referring("consumers", consumer) if kind in CREDENTIALS}
+    kept = {key[0] for key in work.actual.referring("consumers", consumer) if key not in work.drops}
+    got = {key[0] for key, _before, after in work.put_of(*CREDENTIALS) if reference(after, "consumer") == consumer}
+    has = (kept | got).intersection(CREDENTIALS)
+    return bool(had) and bool(has) and not had & has
+
+
+def _released(work: Work) -> list[Step]:
+    """Second keys that others hold: taken from these first, so that no order of writes collides."""
+    steps = {}
+    for (name, id_), (_before, after) in work.puts.items():
+        for fields in KINDS[name].unique[1:]:
+            holder = work.actual.find(unique(KINDS[name], after, fields))
+            if holder and holder != id_:
+                steps[holder, fields] = Step("patch", name, holder, dict.fromkeys(fields), part=True)
+    return [steps[one] for one in sorted(steps)]
+
+
+def _prepare(draft: Drafting, work: Work, rows: _Rows) -> None:
+    needed = {reference(after, "route") for _key, _before, after in work.put_of("plugins")}
+    later = {key for key, _before, _after in rows.retargeted} | {("services", one["id"]) for one in rows.disabled}
+    for level in LEVELS:
+        steps = []
+        for key, before, after in sorted(work.put_of(*level), key=lambda one: one[0]):
+            if key[0] == "routes":
+                if before is None and key[1] in needed:
+                    steps.append(put("routes", routing.park(after), part=True))
+            elif key not in later and key not in rows.ended and not _emptied(key, before, after):
+                steps.append(_update(key[0], before, after))
+        draft.add("prepare", steps, frozenset({ROUTER}) if _touches_gates(work, steps) else frozenset())
+
+
+def _touches_gates(work: Work, steps: Iterable[Step]) -> bool:
+    """Whether a gate is changed, or hidden by a new one."""
+    return any(step.kind == "plugins" and step.body["name"] in gates.GATES for step in steps)
+
+
+def _emptied(key: Key, before: Entity | None, after: Entity) -> bool:
+    """A target that gets no requests any more is as good as deleted."""
+    return key[0] == "targets" and before is not None and after["weight"] == 0
+
+
+def _update(kind: str, before: Entity | None, after: Entity) -> Step:
+    if kind == "certificates" and before is not None:  # a PUT would delete its SNIs
+        return Step("patch", kind, after["id"], {**dict.fromkeys(before), **after})
+    return put(kind, after)
+
+
+def _remove(draft: Drafting, work: Work, rows: _Rows, revoked: set[Key]) -> None:
+    for level in reversed(LEVELS):
+        steps = [_ended(work, key) for key in sorted(rows.ended - rows.uncovered) if key[0] in level]
+        emptied = (one for one in work.put_of(*level) if _emptied(*one))
+        steps += [_update(key[0], before, after) for key, before, after in emptied]
+        steps += [
+            _delete(work, key)
+            for key in sorted(work.drops)
+            if key[0] in level and key not in rows.ended and key not in revoked and not _carried(work, key)
+        ]
+        draft.add("remove", steps, BOTH)
+
+
+def _ended(work: Work, key: Key) -> Step:
+    """A plugin that acts no more: deleted, or switched off."""
+    return put("plugins", work.puts[key][1]) if key in work.puts else _delete(work, key)
+
+
+def _delete(work: Work, key: Key) -> Step:
+    kind, row = KINDS[key[0]], work.drops[key]
+    return Step("delete", key[0], key[1], parent=reference(row, kind.parent) if kind.nested else "")
