@@ -4,16 +4,17 @@ Data goes to stdout, everything else to stderr; errors are told in one place (`m
 """
 
 import importlib
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
+from typing import Any
 
 import click
 
-from gatecast.exits import Exit, exit_of
+from gatecast import output
+from gatecast.exits import Answered, Exit, exit_of
 from tenants.errors import GatecastError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains at its end
         code = 141
+    except Answered as error:
+        code = _tell(given, str(error), exit_of(error), error.code, error.details)
     except (GatecastError, TimeoutError) as error:
         code = _tell(given, str(error), exit_of(error))
     except Exception as error:
@@ -84,25 +87,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _usage(given: Sequence[str], error: click.ClickException) -> int:
-    if _wants_json(given):
+    if _form(given):
         return _tell(given, error.format_message(), Exit(error.exit_code))
     error.show()
     return error.exit_code
 
 
-def _tell(given: Sequence[str], message: str, code: Exit) -> int:
-    """The error on stderr; with `-o json` also as the one document that stdout has to be."""
-    click.echo(f"Error: {message}", err=True)
-    if _wants_json(given):
-        print(json.dumps({"error": {"code": code.name.lower(), "message": message, "details": []}}, indent=2))
+def _tell(given: Sequence[str], message: str, code: Exit, name: str = "", details: Sequence[Any] = ()) -> int:
+    """The error on stderr; with `-o json` or `yaml` also as the one document that stdout has to be."""
+    click.echo("\n".join([f"Error: {message}", *(f"  {line}" for line in map(output.detail, details) if line)]), err=True)
+    if form := _form(given):
+        error = {"code": name or code.name.lower(), "message": message, "details": list(details)}
+        output.show(form, {"error": error}, lambda _wide: "")
     return code
 
 
-def _wants_json(given: Sequence[str]) -> bool:
-    """Said of the raw arguments: the error may be that they could not be understood."""
+def _form(given: Sequence[str]) -> str:
+    """`json`, `yaml` or "", said of the raw arguments: the error may be that they could not be understood."""
     after = dict(pairwise(given))
-    joined = {"-ojson", "--output=json", "-o=json"} & set(given)
-    return bool(joined) or "json" in (after.get("-o"), after.get("--output"))
+    for form in ("json", "yaml"):
+        joined = {f"-o{form}", f"--output={form}", f"-o={form}"} & set(given)
+        if joined or form in (after.get("-o"), after.get("--output")):
+            return form
+    return ""
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ not, because Kubernetes makes some up for every service of that name (GATECAST_P
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -33,14 +33,24 @@ def _address(value: object) -> Address:
         raise PydanticCustomError("address", "{why}", {"why": str(error)}) from None
 
 
-def _read(value: object, parse: Callable[[str], Any]) -> Any:
-    """By `parse`, whose errors do not repeat what may be a secret; and so that theirs is all that is said."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse(value)
-    except Usage as error:
-        raise PydanticCustomError("address", "{why}", {"why": str(error)}) from None
+def _by(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Read by `parse`, whose errors do not repeat what may be a secret; and nothing else is said about it."""
+
+    def read(value: object) -> object:
+        if isinstance(value, Hook | Post):
+            return value  # a test or the demo made it
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        try:
+            return parse(text)
+        except Usage as error:
+            raise PydanticCustomError("address", "{why}", {"why": str(error)}) from None
+
+    return BeforeValidator(read)
+
+
+def _unread(default: Any, description: str) -> Any:
+    """A field whose default is no text to be read."""
+    return Field(default, description=description, validate_default=False)
 
 
 ListenAddress = Annotated[Address, BeforeValidator(_address), NoDecode]
@@ -69,10 +79,10 @@ class Settings(BaseSettings):
         86400.0, description="how long the keys of an issuer serve after they were last fetched"
     )
     bound: Seconds = Field(0.5, description="at the latest so long after the first change")
-    notify_webhook: Annotated[Hook | None, _by(Hook.parse), NoDecode] = Field(None, description="URL to tell by JSON")
-    notify_smtp: Annotated[Post | None, _by(Post.parse), NoDecode] = Field(None, description="mail server to tell by")
-    notify_from: Annotated[str, _by(person)] = Field("", description="who the mail is from")
-    notify_to: Annotated[tuple[str, ...], _by(people), NoDecode] = Field((), description="who gets the mail")
+    notify_webhook: Annotated[Hook | None, _by(Hook.parse), NoDecode] = _unread(None, "URL to tell by JSON")
+    notify_smtp: Annotated[Post | None, _by(Post.parse), NoDecode] = _unread(None, "mail server to tell by")
+    notify_from: Annotated[str, _by(person)] = _unread("", "who the mail is from")
+    notify_to: Annotated[tuple[str, ...], _by(people), NoDecode] = _unread((), "who gets the mail")
     notify_after: Annotated[float, Field(ge=0)] = Field(30.0, description="a fault is told when it lasted so long")
     notify_every: Annotated[float, Field(ge=1)] = Field(300.0, description="one message a subject in so long, at most")
 
@@ -95,6 +105,13 @@ class Settings(BaseSettings):
         given = self.xds_certificate, self.xds_key
         if any(given) != all(given) or (self.xds_client_ca and not all(given)):
             why = "TLS for proxies needs xds_certificate and xds_key, and then xds_client_ca to know who they are"
+            raise PydanticCustomError("incomplete", "{why}", {"why": why})
+        return self
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Self:
+        if self.notify_smtp and not (self.notify_from and self.notify_to):
+            why = "mail (notify_smtp) needs notify_from, who it is from, and notify_to, who gets it"
             raise PydanticCustomError("incomplete", "{why}", {"why": why})
         return self
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from gatecast.exits import NotFound, Usage
 
 SERVER, CONTEXT, TOKEN, CA = "GATECAST_SERVER", "GATECAST_CONTEXT", "GATECAST_TOKEN", "GATECAST_CA"
@@ -101,6 +103,24 @@ def folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Where contexts and tokens are."""
     base = environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser() / "gatecast"
+
+
+def file(environ: Mapping[str, str] = os.environ) -> Path:
+    """The file of the contexts."""
+    return folder(environ) / "config.yaml"
+
+
+def token_file(name: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where `gatecast login` keeps the token of a context."""
+    return folder(environ) / f"{name}.token"
+
+
+def offered(_context: click.Context, _parameter: click.Parameter, start: str) -> list[str]:
+    """Names of contexts, for a shell."""
+    try:
+        return [name for name in load(file()).contexts if name.startswith(start)]
+    except Usage:
+        return []
 
 
 def load(path: Path) -> Contexts:

@@ -12,7 +12,7 @@ not be sent is not queued: the book stays as it was, and the next one says what 
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from immutables import Map
 
@@ -54,7 +54,7 @@ class Item:
 class Topic:
     """What is known of one subject. `at`: when its last message went out."""
 
-    items: Map[str, Item] = Map()
+    items: Map[str, Item] = field(default_factory=Map)
     note: str = ""
     at: float = -math.inf
 

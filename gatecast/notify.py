@@ -38,8 +38,8 @@ SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 log = structlog.get_logger("gatecast.notify")
 
 Look = Callable[[], tuple[Trouble, ...]]
-Counted = Callable[[str, str], None]
-"""Told the name of the sink and "sent" or "failed"."""
+Counted = Callable[[str, str, int], None]
+"""Told the name of the sink, "sent" or "failed", and how many."""
 
 
 class Sink(Protocol):
@@ -162,6 +162,8 @@ class _Teller:
     def __init__(self, sink: Sink, look: Look, pace: Pace, counted: Counted) -> None:
         self._sink, self._look, self._pace, self._counted = sink, look, pace, counted
         self._book, self._failures, self._again = Book(), 0, -math.inf
+        for outcome in ("sent", "failed"):
+            counted(sink.name, outcome, 0)
 
     async def run(self, every: float) -> None:
         while True:
@@ -186,7 +188,7 @@ class _Teller:
         except (GatecastError, TimeoutError) as error:
             self._failed(str(error) or f"no answer within {PATIENCE:g} s")
             return False
-        self._counted(self._sink.name, "sent")
+        self._counted(self._sink.name, "sent", 1)
         if self._failures:
             log.info("messages are sent again", sink=self._sink.name, failures=self._failures)
         self._failures = 0
@@ -196,6 +198,6 @@ class _Teller:
         """It is logged once: the metric counts the others."""
         self._again = time.monotonic() + min(FIRST * 2**self._failures, LONGEST)
         self._failures += 1
-        self._counted(self._sink.name, "failed")
+        self._counted(self._sink.name, "failed", 1)
         if self._failures == 1:
             log.warning("message not sent", sink=self._sink.name, error=why)

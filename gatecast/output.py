@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -25,11 +26,16 @@ def show(form: str, data: Any, text: Callable[[bool], str]) -> None:
     """Print `data`; for people what `text(wide)` returns."""
     match form:
         case "json":
-            print(json.dumps(data, indent=2, ensure_ascii=False))
+            print(as_json(data))
         case "yaml":
             print(as_yaml(data), end="")
         case _:
             print(text(form == "wide"))
+
+
+def as_json(data: Any, indent: int | None = 2) -> str:
+    """Readable JSON in the given order."""
+    return json.dumps(data, indent=indent, ensure_ascii=False)
 
 
 def as_yaml(data: Any) -> str:
@@ -41,19 +47,30 @@ def as_yaml(data: Any) -> str:
 
 
 def table(head: Row, rows: Sequence[Row]) -> str:
-    """Columns as wide as they must be; nothing is cut off, so it can be searched."""
-    widths = [max(len(plain(row[index])) for row in (head, *rows)) for index in range(len(head))]
-    return "\n".join(_line(row, widths) for row in (head, *rows))
+    """Columns as wide as they must be; nothing is cut off or wrapped, so it can be searched.
+
+    rich measures (a Chinese character is two wide). Its own tables take 3 s for 10,000 rows, this 0.1 s.
+    """
+    from rich.cells import cell_len
+
+    lines = [[(cell, cell_len(plain(cell))) for cell in row] for row in (head, *rows)]
+    widths = [max(line[index][1] for line in lines) for index in range(len(head))]
+    return "\n".join(_line(line, widths) for line in lines)
 
 
-def _line(row: Row, widths: Sequence[int]) -> str:
-    cells = (cell + " " * (width - len(plain(cell))) for cell, width in zip(row, widths, strict=True))
-    return "  ".join(cells).rstrip()
+def _line(cells: Sequence[tuple[str, int]], widths: Sequence[int]) -> str:
+    padded = (cell + " " * (width - length) for (cell, length), width in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()
 
 
 def plain(text: str) -> str:
     """Without colours."""
     return click.unstyle(text)
+
+
+def note(text: str) -> None:
+    """Say something that is no data."""
+    click.echo(text, err=True)
 
 
 def paint(text: str, colour: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -74,6 +91,36 @@ def age(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02}m" if whole < 172_800 else f"{whole // 86_400}d"
+
+
+def detail(one: Any) -> str:
+    """One detail of an error as a line: a problem of a document, or what else a server says; "" for nothing to add."""
+    match one:
+        case {"kind": kind, "id": name, "path": path, "message": message, "code": code, **rest}:
+            place = f"{rest['file']}:{rest.get('line')} " if rest.get("file") else ""
+            hint = f" ({rest['hint']})" if rest.get("hint") else ""
+            text = f"{place}{kind}/{name} {path}: {message}{hint} [{code}]"
+        case {"path": _, "message": _}:
+            return ""  # the message of the error has the first of these
+        case dict():
+            text = ", ".join(f"{name}: {value}" for name, value in one.items())
+        case _:
+            text = str(one)
+    return clean(text)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 document`, `2 documents`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def since(text: str, now: datetime | None = None) -> str:
+    """The age of a moment in RFC 3339, or the text itself if it is none."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return age(max(0.0, ((now or datetime.now(UTC)) - at).total_seconds())) if at.tzinfo else text
 
 
 def clean(text: str) -> str:

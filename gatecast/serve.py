@@ -1,7 +1,7 @@
 """THE assembly: a server process from its settings. `gatecast serve` runs it; the demo and tests hold it open.
 
     directory source -> Plane (catalog, builder) -> Hub -> AdsServer for proxies, HTTP for operators
-             Fetcher (key sets) -^
+             Fetcher (key sets) -^            `-> messages about faults (`gatecast.notify`)
 
 It listens at once and refuses streams until the first snapshot is published. It ends in this order: the source, then
 readiness and streams, then HTTP.
@@ -25,12 +25,14 @@ import grpc
 import structlog
 from prometheus_client import disable_created_metrics
 
-from gatecast import api
+from gatecast import api, notify
 from gatecast.about import version
 from gatecast.addresses import Address
 from gatecast.config import Settings
+from gatecast.notices import Pace
 from gatecast.plane import Plane
 from gatecast.telemetry import Telemetry
+from gatecast.troubles import Trouble, troubles
 from gatecast.web import serving
 from tenants.errors import Problem
 from tenants.keysets.fetcher import Fetcher
@@ -85,6 +87,10 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     fetcher = Fetcher(plane.keyed, limits=KeyLimits(stale=settings.keys_stale))
     plane.want = fetcher.want
     telemetry.watch(plane, fetcher)
+    faults: dict[str, str] = {}
+
+    def wrong() -> tuple[Trouble, ...]:
+        return troubles(plane.hub.clients.values(), plane.problems(), fetcher.states, faults)
 
     def unknown_key(node: Node, tenant: str) -> None:
         for one in plane.builder.sources_of(plane.hub.gateway(node) or "", tenant):
@@ -107,9 +113,11 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
                 loaded.set()
                 log.info("Server ready", xds=str(addresses[0]), api=str(addresses[1]), settings=str(settings.settings))
 
-            source = _follow(settings, plane, telemetry, publish_first)
+            source = _follow(settings, plane, telemetry, publish_first, faults)
             keeping = _task(telemetry.measure_lag()), _task(fetcher.run()), _task(_sweep(plane)), _task(_look(plane))
-            async with keeping[0], keeping[1], keeping[2], keeping[3], _task(source) as following:
+            pace = Pace(settings.notify_after, settings.notify_every)
+            telling = _task(notify.run(notify.sinks(settings), wrong, pace, telemetry.notified))
+            async with keeping[0], keeping[1], keeping[2], keeping[3], telling, _task(source) as following:
                 yield Running(plane, *addresses, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)
@@ -156,9 +164,16 @@ async def _sweep(plane: Plane) -> None:
 
 
 async def _follow(
-    settings: Settings, plane: Plane, telemetry: Telemetry, on_first: Callable[[], Awaitable[None]]
+    settings: Settings,
+    plane: Plane,
+    telemetry: Telemetry,
+    on_first: Callable[[], Awaitable[None]],
+    faults: dict[str, str],
 ) -> None:
-    """Apply what the directory says. A set of changes that cannot be applied is logged, and the next one is tried."""
+    """Apply what the directory says. A set of changes that cannot be applied is logged, and the next one is tried.
+
+    `faults`: a source that fails is put there by its name, with the words why; messages tell it.
+    """
     limits, known, first = Limits(quiet=settings.quiet, bound=settings.bound), frozenset[Problem](), True
     async with aclosing(changes(settings.settings, allow_empty=settings.allow_empty, limits=limits)) as source:
         async for found in source:
@@ -166,7 +181,9 @@ async def _follow(
                 telemetry.applied(await plane.apply(found))
             except Exception:
                 log.exception("changes could not be applied: this is a defect of gatecast, please report it")
+                faults["directory"] = "changes could not be applied: a defect of gatecast, its log says more"
                 continue
+            faults.pop("directory", None)
             problems = plane.problems()
             for level, event, details in told(problems, known):
                 log.log(level, event, **details)

@@ -1,7 +1,12 @@
-"""The state of one client for one type, in the operators' words. Pure; `gatecast.views` shows it."""
+"""The state of one client for one type, in the operators' words. Pure; `gatecast.views` shows it, `gatecast.telemetry`
+counts it.
+"""
 
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 
+from xds.hub import Client
 from xds.interest import Interest
 
 LATE = 30.0
@@ -38,3 +43,22 @@ def state(interest: Interest, now: float, late: float = LATE) -> State:
 def worst(states: frozenset[State]) -> State:
     """One word for a client: the worst of its types."""
     return next((one for one in WORST_FIRST if one in states), State.NOT_SUBSCRIBED)
+
+
+def standing(clients: Iterable[Client], now: float) -> Counter[tuple[str, State]]:
+    """How many clients of each gateway have this as their worst state."""
+    return Counter(
+        (one.gateway, worst(frozenset(state(interest, now) for interest in one.machine.interests.values())))
+        for one in clients
+    )
+
+
+def oldest(clients: Iterable[Client], now: float) -> dict[tuple[str, str], float]:
+    """By gateway and kind, the age in seconds of the oldest response that no answer came to; none, no entry."""
+    ages: dict[tuple[str, str], float] = {}
+    for one in clients:
+        for kind, interest in one.machine.interests.items():
+            if interest.sent is not None:
+                place = one.gateway, kind
+                ages[place] = max(ages.get(place, 0.0), now - interest.sent.at)
+    return ages

@@ -6,18 +6,23 @@ Logs go to stderr. Names of metrics are part of the product (docs/operations.md)
 import asyncio
 import logging
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, TextIO
 
 import structlog
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import Counter as Total
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gatecast.plane import Applied, Plane
+from gatecast.states import State, oldest, standing
 from tenants.documents import KINDS
 from tenants.keysets.fetcher import Fetcher
+from xds.hub import Hub
+from xds.kinds import KINDS as TYPES
 
 LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 SPANS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60)
@@ -84,6 +89,30 @@ class Gauges(Collector):
         yield counted
 
 
+class Clients(Collector):
+    """Where the open streams of each gateway stand, read when metrics are asked for. `clock` is their machines'."""
+
+    def __init__(self, hub: Hub, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hub, self._clock = hub, clock
+
+    def collect(self) -> Iterable[Metric]:
+        """Every gateway has all its series, so that zero is told and an alert ends."""
+        clients, now = tuple(self._hub.clients.values()), self._clock()
+        states, waits = standing(clients, now), oldest(clients, now)
+        counted = GaugeMetricFamily("gatecast_xds_clients", "Open streams by worst state", labels=["gateway", "state"])
+        waiting = GaugeMetricFamily(
+            "gatecast_xds_oldest_pending_seconds", "Age of the oldest response without an answer",
+            labels=["gateway", "kind"],
+        )  # fmt: skip
+        for gateway in sorted(self._hub.snapshots):
+            for state in State:
+                counted.add_metric([gateway, state], states[gateway, state])
+            for kind in TYPES:
+                waiting.add_metric([gateway, kind], waits.get((gateway, kind), 0.0))
+        yield counted
+        yield waiting
+
+
 class Keys(Collector):
     """What the fetcher of key sets knows, read when metrics are asked for."""
 
@@ -124,11 +153,19 @@ class Telemetry:
         self._apply = Histogram(
             "gatecast_apply_seconds", "From changed documents to snapshots", buckets=SPANS, registry=self.registry
         )
+        self.notifications = Total(
+            "gatecast_notifications", "Messages about faults", ["sink", "outcome"], registry=self.registry
+        )
 
     def watch(self, plane: Plane, keys: Fetcher) -> None:
-        """Show what this plane and this fetcher know, too."""
+        """Show what this plane, its hub and this fetcher know, too."""
         self.registry.register(Gauges(plane))
         self.registry.register(Keys(keys))
+        self.registry.register(Clients(plane.hub))
+
+    def notified(self, sink: str, outcome: str, count: int) -> None:
+        """Note messages; with `count` 0 that there may be some."""
+        self.notifications.labels(sink, outcome).inc(count)
 
     def applied(self, applied: Applied) -> None:
         """Note one set of changes."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gatecast.states import State, state, worst
 from tenants.errors import Problem
+from tenants.store.redaction import redacted
 from xds import messages
 from xds.hub import Activity, Client
 from xds.interest import Interest
@@ -239,7 +240,18 @@ def resource_view(one: Resource) -> ResourceDetail:
     """A resource decoded: names of enums, `Any` opened up."""
     decoded = messages.message(KINDS[one.kind].message)()
     decoded.MergeFromString(one.body)
-    return ResourceDetail(**_about(one), type=one.kind, resource=messages.to_dict(decoded))
+    return ResourceDetail(**_about(one), type=one.kind, resource=quiet(messages.to_dict(decoded)))
+
+
+def quiet(value: Any) -> Any:
+    """Envoy's JSON without the values of headers that carry secrets; private keys are not in it (`to_dict`)."""
+    if isinstance(value, list):
+        return [quiet(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if isinstance(value.get("key"), str) and isinstance(value.get("value"), str):
+        return {**value, "value": redacted({value["key"]: value["value"]})[value["key"]]}
+    return {name: quiet(item) for name, item in value.items()}
 
 
 def _about(one: Resource) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def route_entity(
         "methods": None if grpc else list(found.methods),
         "hosts": None if shape.header else list(hosts),
         "paths": [found.path] if found.path else list(shape.patterns),
-        "headers": (named | conditions(found)) or None,
+        "headers": {**named, **conditions(found)} or None,
         "regex_priority": found.priority,
         "strip_path": False,
         "preserve_host": first is None or first.tls is None,
@@ -136,7 +136,7 @@ def parked(route: Entity) -> Entity:
 
 def tenant_header(route: Entity) -> str:
     """The header whose values are the tenants: the first, since those of conditions stand behind it."""
-    return next(iter(route["headers"]))
+    return str(next(iter(route["headers"])))
 
 
 @lru_cache(maxsize=65536)

@@ -50,9 +50,7 @@ def consumer_entities(gateway: str, tenant: TenantSettings, place: Place) -> Ite
     """Consumer, key and general limit."""
     tag = f"tenant:{tenant.id}"
     who = ref(gateway, "consumers", tenant.id)
-    yield Made(
-        "consumers", {"id": who["id"], "username": tenant.id, "custom_id": None, "tags": tags(gateway, tag)}
-    )
+    yield Made("consumers", {"id": who["id"], "username": tenant.id, "custom_id": None, "tags": tags(gateway, tag)})
     key = {"id": identity(gateway, "keyauth_credentials", tenant.id), "key": tenant.id, "consumer": who}
     yield Made("keyauth_credentials", {**key, "tags": tags(gateway, tag)})
     limit = general(tenant)

@@ -66,19 +66,18 @@ end
 _BY_HEADER = """
 local function look()
   local found
+  local plain = HEADER:gsub("_", "-")
   for name, value in pairs(ngx.req.get_headers(0)) do
     local lower = name:lower()
-    if lower:gsub("_", "-") == HEADER then
+    if lower:gsub("_", "-") == plain then
       if lower ~= HEADER or found or type(value) ~= "string" then return refuse(400, "bad_tenant_header") end
       found = value
     end
   end
   local known, raw = pcall(ngx.req.raw_header)
-  if known and raw and HEADER:find("-", 1, true) then
-    for line in raw:gmatch("\\n([^:\\r\\n]+)%s*:") do
-      local lower = line:lower()
-      if lower:find("_", 1, true) and lower:gsub("_", "-") == HEADER then return refuse(400, "bad_tenant_header") end
-    end
+  for line in (known and raw or ""):gmatch("\\n([^:%s]+)%s*:") do
+    local lower = line:lower()
+    if lower ~= HEADER and lower:gsub("_", "-") == plain then return refuse(400, "bad_tenant_header") end
   end
   if not found then
     if preflight() then return end
@@ -92,7 +91,7 @@ if ours() then look() end
 
 # A reader of JSON: objects, arrays, texts, numbers, true, false, null; nil for what is none. A name given twice makes
 # the whole unreadable. Escapes of a text other than \" \\ \/ stay as they are written.
-_TOKEN = """
+_READ = """
 local NULL = {}
 local function decode(text)
   local at, depth = 1, 0
@@ -290,15 +289,18 @@ if given then kong.response.set_header(HEADER, given) end
 """
 
 _REWRITE = """
+local path = kong.request.get_path()
 if PREFIX then
-  local path = kong.request.get_path()
   local rest = path:sub(#PREFIX + 1)
-  local whole = TO .. rest
-  if TO:sub(-1) == "/" and rest:sub(1, 1) == "/" then whole = TO .. rest:sub(2) end
-  kong.service.request.set_path(whole)
-elseif TO then
-  kong.service.request.set_path(TO)
+  if TO:sub(-1) == "/" and rest:sub(1, 1) == "/" then rest = rest:sub(2) end
+  path = TO .. rest
+elseif REGEX then
+  path = ngx.re.gsub(path, REGEX, TO, "ju")
+  if path:sub(1, 1) ~= "/" then path = "/" .. path end
+else
+  path = TO
 end
+if path then kong.service.request.set_path(path) end
 if HOST then kong.service.request.set_header("host", HOST) end
 """
 
@@ -316,7 +318,7 @@ def claim_guard(header: str, claim: Iterable[str], paths: Iterable[str] | None) 
     bodies = _refusals("token_missing", "token_invalid", "unknown_tenant")
     known = None if paths is None else list(paths)
     head = "" if paths is not None else "local PATHS\n"
-    text = _EXIT + _OURS + _TOKEN + _BY_CLAIM
+    text = _EXIT + _OURS + _READ + _BY_CLAIM
     return head + _with(text, PATHS=known, HEADER=header, CLAIM=list(claim), TYPE=JSON, BODIES=bodies)
 
 
@@ -327,7 +329,7 @@ def token_check(**said: Any) -> str:
     """
     names = ("token_missing", "token_invalid", "token_expired", "token_not_for_this_audience", "wrong_tenant")
     absent = "".join(f"local {name}\n" for name in ("CLAIM", "TENANT", "HEADER") if said.get(name) is None)
-    return absent + _with(_EXIT + _TOKEN + _CHECK, **said, TYPE=JSON, BODIES=_refusals(*names))
+    return absent + _with(_EXIT + _READ + _CHECK, **said, TYPE=JSON, BODIES=_refusals(*names))
 
 
 def verified() -> str:
@@ -345,9 +347,9 @@ def echo(header: str) -> str:
     return _with(_ECHO, HEADER=header)
 
 
-def rewrite(prefix: str | None, to: str | None, host: str | None) -> str:
-    """What the service sees: the path's beginning replaced, or the whole path; another host."""
-    said = {"PREFIX": prefix, "TO": to, "HOST": host}
+def rewrite(prefix: str | None, regex: str | None, to: str | None, host: str | None) -> str:
+    """What the service sees: `to` in place of the path's beginning, of what a pattern finds, or of all; the host."""
+    said = {"PREFIX": prefix, "REGEX": regex, "TO": to, "HOST": host}
     absent = "".join(f"local {name}\n" for name, value in said.items() if value is None)
     return absent + _with(_REWRITE, **said)
 

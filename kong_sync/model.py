@@ -1,7 +1,8 @@
-"""What the control plane told us, as frozen values: decoded from the stream (`protos/settings.proto`), never from files.
+"""What the control plane told us, as frozen values: decoded from the stream (`protos/settings.proto`), never from
+files.
 
-`shared(body)` and `tenant(body)` decode a resource; a `World` holds all that is in force, and `kong_sync.translate` makes
-entities of it. A resource that cannot be read is `Refused` with the field, so that the sidecar can say so to its server.
+`shared(body)` and `tenant(body)` decode a resource; a `World` holds all that is in force, and `kong_sync.translate`
+makes entities of it. A resource that cannot be read is `Refused` with the field, so that the server can be told.
 """
 
 import json
@@ -83,11 +84,15 @@ class World:
         """With a shared resource set, or (None) taken away. `name` is that of the resource: `Service/orders`."""
         kind, _, key = name.partition("/")
         if kind == "Gateway":
-            return replace(self, gateway=value)
+            return self._with("gateway", value)
         shelf: Map[str, Any] = getattr(self, _SHELVES[kind])
         if value is None:
-            return replace(self, **{_SHELVES[kind]: shelf.delete(key)}) if key in shelf else self
-        return replace(self, **{_SHELVES[kind]: shelf.set(key, value)})
+            return self._with(_SHELVES[kind], shelf.delete(key)) if key in shelf else self
+        return self._with(_SHELVES[kind], shelf.set(key, value))
+
+    def _with(self, field_name: str, value: Any) -> Self:
+        changes: dict[str, Any] = {field_name: value}
+        return replace(self, **changes)
 
     def with_tenants(self, changes: Mapping[str, TenantSettings | None]) -> Self:
         """With these tenants set, or (None) taken away."""
@@ -114,7 +119,7 @@ def shared(body: bytes) -> Shared:
     found = check(message.kind, given) if message.kind in ("Gateway", "Service", "Route") else ()
     if isinstance(found, Gateway | Service | Route):
         return found
-    why = "; ".join(str(one) for one in found) or "this sidecar does not know its kind: is it older than the server?"  # type: ignore[union-attr]
+    why = "; ".join(str(one) for one in found) or "this sidecar does not know its kind: is it older than the server?"
     raise Refused(f"{name}: {why}")
 
 

@@ -1,7 +1,7 @@
-"""Names, ids and tags of our entities: the same in every process, and none of them Kong's choice. Called by translation.
+"""Names, ids and tags of our entities: the same in every process, none of them Kong's choice. Called by translation.
 
-An id says what an entity is for, not what it contains, so a changed setting is a change in place: counters and whatever
-else hangs on an id stay.
+An id says what an entity is for, not what it contains, so a changed setting is a change in place: counters and
+whatever else hangs on an id stay.
 """
 
 import hashlib

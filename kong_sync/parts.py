@@ -2,21 +2,23 @@
 `translate`. Everything that repeats between tenants is kept by its content.
 """
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import attrgetter
 
 from kong_sync import lua
-from kong_sync.classes import ENDINGS, NOT_FOUND, SUSPENDED, RouteClass, Shape
+from kong_sync.classes import CLAIM_HEADER, ENDINGS, NOT_FOUND, SUSPENDED, RouteClass, Shape
 from kong_sync.consumers import consumer_entities, limit_entity, own_limit, recognised
 from kong_sync.matching import taken
 from kong_sync.model import RouteSettings, TenantSettings, World, shares
 from kong_sync.names import Made
 from kong_sync.plugins import ROWS, Effect, Place, effect, ending, functions, together
-from kong_sync.upstreams import spec
+from kong_sync.upstreams import ServiceSpec, spec
 from tenants.documents import Route
 from tenants.errors import Problem
+from tenants.paths import Rewrite
 from tenants.policies import Policies
 from tenants.tokens import Jwt
 
@@ -52,6 +54,7 @@ def part(tenant: TenantSettings, world: World, common: Common) -> Part:
     if tenant.suspended:
         return Part(classes=(_ended(SUSPENDED, tenant, shape),))
     own, classes, problems = [], [], []
+    held: dict[int, _Held] = {}  # most routes of a tenant have the very same policies
     for settings in _everything(tenant, shape):
         route = world.routes.get(settings.route)
         if settings.route not in ENDINGS and route is None:
@@ -59,10 +62,12 @@ def part(tenant: TenantSettings, world: World, common: Common) -> Part:
         if route is not None and (why := _refused(route, shape)):
             problems.append(Problem(CODE, "Route", route.id, "", why, "take it out, or serve it by Envoy"))
             continue
-        one, limit = _on(tenant, settings, route, common)
+        if id(settings.policies) not in held:
+            held[id(settings.policies)] = _held(tenant, settings.policies, common)
+        one, limit = _on(tenant, settings, route, shape, held[id(settings.policies)])
         classes.append(one)
         own += limit
-    if any(one.plugins and one.plugins[0].name == "key-auth" for one in classes):
+    if any(one.place.keyed for one in held.values()):
         own += consumer_entities(shape.gateway, tenant, shape.place(keyed=True))
     return Part(tuple(own), tuple(classes), tuple(problems))
 
@@ -74,33 +79,42 @@ def _everything(tenant: TenantSettings, shape: Shape) -> Iterator[RouteSettings]
 
 
 def _refused(route: Route, shape: Shape) -> str:
-    if route.rewrite is not None and route.rewrite.regex is not None:
-        return "Kong does not rewrite paths by a regular expression of ours, so the route is not served"
     why = taken(route, shape.header).refused
     return f"{why}, so the route is not served" if why else ""
 
 
 def _ended(route: str, tenant: TenantSettings, shape: Shape) -> RouteClass:
-    clear = functions("post-function", _cleared(shape))
-    return RouteClass(route, (ENDINGS[route], *clear), tenant="" if shape.header else tenant.id)
+    return RouteClass(route, (ENDINGS[route],), tenant="" if shape.header else tenant.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What policies come to for one tenant, whatever the route."""
+
+    place: Place
+    effect: Effect
+
+
+def _held(tenant: TenantSettings, policies: Policies, common: Common) -> _Held:
+    token = policies.jwt or common.token
+    place = common.shape.place(keyed=common.shape.source == "header" and token is None)
+    return _Held(place, _effects(policies, token, place, "" if common.shape.header else tenant.id))
 
 
 def _on(
-    tenant: TenantSettings, settings: RouteSettings, route: Route | None, common: Common
+    tenant: TenantSettings, settings: RouteSettings, route: Route | None, shape: Shape, held: _Held
 ) -> tuple[RouteClass, list[Made]]:
     """The class on one route, and the limit that the tenant has there for itself."""
-    shape, policies = common.shape, settings.policies
-    token = policies.jwt or common.token
-    keyed = shape.source == "header" and token is None
-    place = shape.place(keyed=keyed)
-    limit = own_limit(tenant, policies.rate_limit, named="rate_limit" in settings.named) if keyed else None
-    found = _effects(policies, token, place, "" if shape.header else tenant.id)
+    policies, found, service = settings.policies, held.effect, None
+    if route is not None and found.ends is None:
+        service = spec(shares(settings, route), policies.timeout, policies.retry, policies.outlier)
+    rewritten = _rewritten(route) if service and route else ()
     alone = not shape.header or found.apart
-    one = _class(settings.route, route, shares(settings, route) if route else (), policies, found, place,
-                 tenant.id if alone else "")  # fmt: skip
-    if limit is None:
+    one = _class(settings.route, service, rewritten, found, held.place, tenant.id if alone else "")
+    if not held.place.keyed:
         return one, []
-    return one, [limit_entity(shape.gateway, tenant.id, one, limit, place)]
+    limit = own_limit(tenant, policies.rate_limit, named="rate_limit" in settings.named)
+    return one, [limit_entity(shape.gateway, tenant.id, one, limit, held.place)] if limit else []
 
 
 def _effects(policies: Policies, token: Jwt | None, place: Place, tenant: str) -> Effect:
@@ -108,9 +122,8 @@ def _effects(policies: Policies, token: Jwt | None, place: Place, tenant: str) -
     said = zip(_POLICIES, _values(policies), strict=True)
     found = {name: effect(name, value, place) for name, value in said if value is not None and name != "jwt"}
     if token is not None:
-        bound = bool(tenant and token.tenant_claim)
-        where = Place(place.gateway, place.source, place.header, tenant if bound else "", place.keyed)
-        found["jwt"] = effect("jwt", token, where)
+        bound = tenant if token.tenant_claim else ""
+        found["jwt"] = effect("jwt", token, replace(place, tenant=bound))
     return _together(tuple(found[name] for name in _POLICIES if name in found))
 
 
@@ -121,25 +134,35 @@ def _together(effects: tuple[Effect, ...]) -> Effect:
 
 @lru_cache(maxsize=32768)
 def _class(
-    name: str,
-    route: Route | None,
-    backends: tuple,  # type: ignore[type-arg]
-    policies: Policies,
-    found: Effect,
-    place: Place,
-    tenant: str,
+    route: str, service: ServiceSpec | None, rewritten: tuple[str, ...], found: Effect, place: Place, tenant: str
 ) -> RouteClass:
-    ends = ENDINGS[name] if route is None else None
-    if found.ends is not None:
-        ends = ending(*found.ends)
-    service = None
-    if ends is None:
-        service = spec(backends, policies.timeout, policies.retry, policies.outlier)
+    ends = ending(*found.ends) if found.ends else ENDINGS.get(route)
+    clear = (lua.cleared(CLAIM_HEADER),) if place.source == "claim" and service else ()
     plugins = (
         *((recognised(place.header),) if place.keyed else ()),
-        *functions("pre-function", found.before + _rewritten(route)),
+        *functions("pre-function", found.before + rewritten),
         *found.plugins,
         *((ends,) if ends else ()),
-        *functions("post-function", found.after + _cleared_at(place), found.answer),
+        *functions("post-function", found.after + clear, found.answer),
     )
-    return RouteClass(name, plugins, service, tenant, found.issuer, found.optional, found.cors)
+    return RouteClass(route, plugins, service, tenant, found.issuer, found.optional, found.cors)
+
+
+def _rewritten(route: Route) -> tuple[str, ...]:
+    how = route.rewrite
+    return (_rewrite(how, route.match.prefix),) if how is not None else ()
+
+
+@lru_cache(maxsize=4096)
+def _rewrite(how: Rewrite, prefix: str | None) -> str:
+    if how.regex is not None:
+        return lua.rewrite(None, how.regex, _substitution(how.substitution or ""), how.host)
+    if how.prefix is None or prefix is None:
+        return lua.rewrite(None, None, how.path, how.host)
+    start = how.prefix.rstrip("/")
+    return lua.rewrite(prefix, None, start + "/" if prefix.endswith("/") or not start else start, how.host)
+
+
+def _substitution(text: str) -> str:
+    """`\\1` is the first group; Kong writes `${1}`."""
+    return re.sub(r"\\(\d)", r"${\1}", text.replace("$", "$$"))

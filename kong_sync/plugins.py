@@ -289,7 +289,7 @@ _ROWS = (
     ),
     Row(
         "rate_limit",
-        "approximate: fixed windows by the clock without `burst`; each node counts for itself also with `scope: global`;"
+        "approximate: fixed windows by the clock without `burst`; each node counts for itself, also if `global`;"
         " where tenants are known by host or token, or count by something else, each route counts for itself; requests"
         f" without the header are counted by address; {BODY}",
         _rate_limit,
@@ -330,7 +330,7 @@ BESIDE: Mapping[str, str] = MappingProxyType(
         "Gateway.tenant": "approximate: hosts are compared letter by letter, as clients send them",
         "Route.match": "approximate: a route with conditions on headers goes before others, and their values know no"
         " case; one that demands a header's absence, or asks for `host`, is not served",
-        "Route.rewrite": "approximate: `regex` is not served",
+        "Route.rewrite": "approximate: `regex` is read by another engine (PCRE)",
         "Route.split": "approximate: services of a split share the protocol of the first",
         "Service.protocol": "approximate: `http2` is spoken to as HTTP/1.1",
         "Service.tls": "approximate: `sni` is the Host too; `ca_file` and `certificate` are not there, so Kong's own"

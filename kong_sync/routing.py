@@ -8,7 +8,7 @@ Order of routes in Kong: `research/kong-mapping.md` A1 (more kinds of attributes
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,11 @@ def parked(route: Entity) -> bool:
 def park(route: Entity) -> Entity:
     """The same route, reached by nobody."""
     return {name: one for name, one in route.items() if name != "service"} | {"hosts": [PARKED]}
+
+
+def blocked(route: Entity) -> Entity:
+    """The same match with nothing behind it: who asks gets 503."""
+    return {name: one for name, one in route.items() if name != "service"}
 
 
 def match(route: Entity) -> Match:
@@ -98,6 +103,23 @@ def _with(route: Entity, values: Mapping[tuple[str, str], list[Any] | None]) -> 
     return kept | lists | ({"headers": headers} if headers else {})
 
 
+def hull(one: Entity, other: Entity) -> Entity:
+    """`one` with a match that covers both; it may take more."""
+    return both(one, other)
+
+
+def lost(before: Entity, after: Entity | None) -> list[Match]:
+    """What a route gives away, in parts."""
+    mine = match(before)
+    if after is None or parked(after):
+        return [mine]
+    theirs = match(after)
+    if theirs.keys() - mine.keys():  # it took everything there
+        return [mine]
+    less = {name: mine[name] - values for name, values in theirs.items()}
+    return [{**mine, name: left} for name, left in less.items() if left]
+
+
 # -- which hides which --------------------------------------------------------------------------------------------
 
 
@@ -124,6 +146,41 @@ def shape(route: Entity) -> Shape:
     )
 
 
+def hides(one: Entity, other: Entity, part: Match | None = None) -> bool:
+    """Whether requests (of this part of `one`'s match) go to `one` and would else reach something by `other`."""
+    if not reference(other, "service") or parked(other):
+        return False
+    mine, first, second = match(one) if part is None else part, shape(one), shape(other)
+    return any(_rank(first, a) > _rank(second, b) for a, b in _shared_paths(mine, match(other)))
+
+
+def meet(one: Entity, other: Entity) -> bool:
+    """Whether some request may be taken by either."""
+    return not parked(one) and not parked(other) and any(_shared_paths(match(one), match(other)))
+
+
+def _shared_paths(one: Match, other: Match) -> Iterator[tuple[str, str]]:
+    plain = (name for name in one.keys() & other.keys() if not _patterned(name, one, other))
+    if not any(one[name].isdisjoint(other[name]) for name in plain):
+        pairs = ((a, b) for a in one.get("paths", ("",)) for b in other.get("paths", ("",)))
+        yield from (pair for pair in pairs if _meet(*pair))
+
+
+def _patterned(name: str, *matches: Match) -> bool:
+    """Values that are not compared letter by letter: paths, hosts with a star, patterns of headers."""
+    return name == "paths" or any("*" in str(value) for one in matches for value in one[name])
+
+
+def _meet(one: str, other: str) -> bool:
+    first, second = _literal(one), _literal(other)
+    return first.startswith(second) or second.startswith(first)
+
+
+def ranked_alike(one: Entity, other: Entity) -> bool:
+    """Whether Kong puts the two in the same place among other routes, but for the length of their paths."""
+    return shape(one).rank == shape(other).rank
+
+
 def layers(routes: Iterable[tuple[str, Entity]]) -> dict[str, int]:
     """For each route (id, entity) how many routes stand before it: one that reaches something is behind all that hide
     a part of it. Hosts and values of headers are not looked at, so there may be more layers than needed.
@@ -132,18 +189,6 @@ def layers(routes: Iterable[tuple[str, Entity]]) -> dict[str, int]:
     hiders = _hiders(set(shapes.values()))
     depths: dict[Shape, int] = {}
     return {id_: _depth(one, hiders, depths) for id_, one in shapes.items()}
-
-
-def behind(routes: Iterable[tuple[str, Entity]], hiders: Iterable[tuple[str, Entity]]) -> list[str]:
-    """Those of `routes` that reach something and of which `hiders` hide a part, directly or through another."""
-    shapes, hiding = {id_: shape(route) for id_, route in routes}, {shape(route) for _id, route in hiders}
-    by = _hiders({*shapes.values(), *hiding}) if shapes and hiding else {}
-    found: set[Shape] = set()
-    grown = True
-    while grown:
-        more = {one for one in shapes.values() if not (hiding | found).isdisjoint(by.get(one, ()))}
-        grown, found = not more <= found, found | more
-    return sorted(id_ for id_, one in shapes.items() if one in found)
 
 
 def _depth(one: Shape, hiders: Mapping[Shape, set[Shape]], depths: dict[Shape, int]) -> int:

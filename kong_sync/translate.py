@@ -1,55 +1,45 @@
 """Settings to Kong's entities: pure functions from frozen values to frozen values. The plan and the sidecar call these.
 
     desired = translate(world)                               everything
-    desired = translate(newer, desired, {"acme"})            the same, and as much work as has changed
+    desired = translate(newer, desired, {"acme"})            the same, with as much work as there are changes
     desired.entities                                         (kind, id) -> entity, an immutable map
+    desired.changed                                          what of it differs from the value before
 
-`part(tenant, ...)` is what one tenant comes to: entities of its own, and the classes it belongs to (`classes`). What
-tenants share hangs on the classes in use: routes, plugins, services, credentials of issuers, preflights.
+One tenant comes to a `Part`: entities of its own, and the classes it belongs to. What tenants share hangs on the
+classes in use: routes, plugins, services, credentials of issuers, preflights.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import chain
+from dataclasses import dataclass, replace
 from typing import Any
 
 from immutables import Map
 
-from kong_sync import issuers, lua
-from kong_sync.bodies import body
+from kong_sync import issuers
 from kong_sync.classes import (
-    ENDINGS,
-    HTTP,
-    NOT_FOUND,
-    SUSPENDED,
     Preflight,
     RouteClass,
-    Shape,
-    header_of,
     plugin_entities,
     preflight,
     preflight_entities,
-    read,
     route_entity,
 )
-from kong_sync.consumers import Limited, of_tenant
+from kong_sync.edges import common_entities, shape_of, token_of
 from kong_sync.entities import Entity
 from kong_sync.issuers import Issuer
-from kong_sync.matching import EVERYWHERE, begins, pattern, taken
-from kong_sync.model import RouteSettings, TenantSettings, World, shares
-from kong_sync.names import Made, identity, name, plugin, ref, tags
-from kong_sync.plugins import ROWS, Effect, Plugin, effect, ending, functions, together
-from kong_sync.upstreams import Pool, ServiceSpec, pool_entities, service_entity, spec
-from tenants.documents import Gateway, Route
-from tenants.effective import base
+from kong_sync.model import World
+from kong_sync.names import Made
+from kong_sync.parts import CODE, Common, Part, part
+from kong_sync.upstreams import Pool, ServiceSpec, pool_entities, service_entity
 from tenants.errors import Problem
-from tenants.policies import POLICIES, Cors, Policies
-from tenants.tokens import Jwt
+from tenants.policies import Cors
 
-CODE = "GC303"
 Key = tuple[str, str]
-_NAMES = tuple(name for name in ROWS if name in POLICIES)
+"""(kind, id) of an entity."""
+
+_OPTIONAL = "anonymous"
+"""A use: some class lets requests without a token in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,32 +49,31 @@ class Options:
     alone: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one tenant comes to."""
-
-    own: tuple[Made, ...] = ()
-    classes: tuple[RouteClass, ...] = ()
-    problems: tuple[Problem, ...] = ()
+ALONE = Options()
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What Kong should hold. `entities` go by (kind, id); `members`: the tenants of each class, sorted.
+    """What Kong should hold.
 
-    `changed`: what is new, gone or other than in the value this one was made of; None: compare all. `problems`: what
-    cannot be served as it is said, by tenant ("" for what concerns all).
+    `parts`: by tenant. `members`: the tenants of each class, sorted. `uses`: how many classes use a service, a pool,
+    an issuer, ... `changed`: the keys of entities that are new, gone or other than in the value this one was made of;
+    None where there was none. Entities that did not change are the same objects.
     """
 
     world: World
-    options: Options = Options()  # noqa: RUF009 - it is immutable
+    options: Options = ALONE
     entities: Map[Key, Entity] = Map()  # noqa: RUF009 - it is immutable
     parts: Map[str, Part] = Map()  # noqa: RUF009 - it is immutable
     members: Map[RouteClass, tuple[str, ...]] = Map()  # noqa: RUF009 - it is immutable
     uses: Map[Any, int] = Map()  # noqa: RUF009 - it is immutable
-    common: Map[Key, Entity] = Map()  # noqa: RUF009 - it is immutable
+    preflights: Map[Preflight, frozenset[Cors]] = Map()  # noqa: RUF009 - it is immutable
     changed: frozenset[Key] | None = None
-    problems: Map[str, tuple[Problem, ...]] = field(default_factory=Map)
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What of the settings is not served as they say, each once."""
+        said = dict.fromkeys(problem for name in sorted(self.parts) for problem in self.parts[name].problems)
+        return (*said, *_conflicts(self))
 
 
 def translate(
@@ -94,19 +83,245 @@ def translate(
 
     `touched`: the tenants that may differ; None: look at all of them.
     """
-    said = options or (before.options if before else Options())
+    said = options or (before.options if before else ALONE)
     if world.gateway is None:
-        return Desired(world, said)
+        return _compared(Desired(world, said), before)
     old = before.world if before else World()
-    same = old.gateway is world.gateway and old.routes is world.routes
-    if before is None or not same or before.options != said:
-        return _draft(Desired(world, said), world, world.tenants)
+    if before is None or before.options != said or old.gateway is not world.gateway or old.routes is not world.routes:
+        fresh = _Draft(Desired(world, said), world).with_tenants(world.tenants).with_common().finish()
+        return _compared(fresh, before)
     names = {*world.tenants, *old.tenants} if touched is None else touched
-    changed = [one for one in names if world.tenants.get(one) is not old.tenants.get(one)]
-    return _draft(before, world, changed)
+    changed = [name for name in names if world.tenants.get(name) is not old.tenants.get(name)]
+    return _Draft(before, world).with_tenants(changed).with_documents(old).finish()
 
 
-def _draft(before: Desired, world: World, changed: Iterable[str]) -> Desired:
-    from kong_sync.drafts import Draft
+def _compared(fresh: Desired, before: Desired | None) -> Desired:
+    """With the objects of the value before where nothing changed, and the keys of what did."""
+    if before is None:
+        return fresh
+    old, kept = before.entities, fresh.entities.mutate()
+    changed = {key for key in old if key not in fresh.entities}
+    for key, entity in fresh.entities.items():
+        if old.get(key) == entity:
+            kept[key] = old[key]
+        else:
+            changed.add(key)
+    return replace(fresh, entities=kept.finish(), changed=frozenset(changed))
 
-    return Draft(before, world).with_tenants(sorted(changed)).finish()
+
+class _Draft:
+    """A `Desired` while it is made; lives as long as one call. What it notes is settled in `finish`."""
+
+    def __init__(self, before: Desired, world: World) -> None:
+        assert world.gateway is not None, "the caller looks"
+        self._before, self._world = before, world
+        self._shape = shape_of(world.gateway, world.routes, alone=before.options.alone)
+        self._common = Common(self._shape, token_of(world.gateway))
+        self._entities, self._parts = before.entities.mutate(), before.parts.mutate()
+        self._members, self._uses = before.members.mutate(), before.uses.mutate()
+        self._preflights = before.preflights.mutate()
+        self._came: dict[RouteClass, set[str]] = {}
+        self._left: dict[RouteClass, set[str]] = {}
+        self._stale: set[Any] = set()  # uses whose entities must be made anew
+        self._changed: set[Key] = set()
+
+    def with_tenants(self, names: Iterable[str]) -> "_Draft":
+        """These tenants are as the world has them now."""
+        for name in sorted(names):
+            settings = self._world.tenants.get(name)
+            old = self._parts.get(name, Part())
+            new = part(settings, self._world, self._common) if settings else Part()
+            self._replace(old.own, new.own)
+            for one in {*old.classes} - {*new.classes}:
+                self._left.setdefault(one, set()).add(name)
+            for one in {*new.classes} - {*old.classes}:
+                self._came.setdefault(one, set()).add(name)
+            if new != Part():
+                self._parts[name] = new
+            elif name in self._parts:
+                del self._parts[name]
+            self._hosts_moved(name, old, new)
+        return self
+
+    def _hosts_moved(self, name: str, old: Part, new: Part) -> None:
+        """By host, a route says its tenant's hosts, and no class tells when they change."""
+        if self._shape.header:
+            return
+        before, now = self._before.world.tenants.get(name), self._world.tenants.get(name)
+        if before and now and before.hosts != now.hosts:
+            for one in {*old.classes} & {*new.classes}:
+                self._left.setdefault(one, set())
+                self._stale.add(preflight(one, self._shape, self._world.routes))
+
+    def with_common(self) -> "_Draft":
+        """What hangs on no class."""
+        for made in common_entities(self._world, self._shape):
+            self._put(made)
+        return self
+
+    def with_documents(self, old: World) -> "_Draft":
+        """Services and key sets may have changed since."""
+        services, world = old.services, self._world
+        if services is not world.services:
+            moved = {
+                name for name in {*services, *world.services} if services.get(name) is not world.services.get(name)
+            }
+            self._stale |= {use for use in self._before.uses if not moved.isdisjoint(_services(use))}
+            for one in self._before.members:
+                if one.service is not None and not moved.isdisjoint(_services(one.service)):
+                    self._left.setdefault(one, set())
+        if old.keys is not world.keys:
+            self._stale |= {use for use in self._before.uses if isinstance(use, Issuer)}
+        return self
+
+    def finish(self) -> Desired:
+        """The value."""
+        for one in self._came.keys() | self._left.keys():
+            self._class(one, self._members.get(one, ()), self._came.get(one, set()), self._left.get(one, set()))
+        self._settle()
+        return replace(
+            self._before,
+            world=self._world,
+            entities=self._entities.finish(),
+            parts=self._parts.finish(),
+            members=self._members.finish(),
+            uses=self._uses.finish(),
+            preflights=self._preflights.finish(),
+            changed=frozenset(self._changed),
+        )
+
+    def _class(self, one: RouteClass, old: tuple[str, ...], came: set[str], left: set[str]) -> None:
+        new = _members(old, came, left)
+        if not new:
+            gone = route_entity(one, old, (), self._shape, self._before.world.routes or self._world.routes, {})
+            self._replace((gone, *plugin_entities(one, self._shape.gateway)), ())
+            del self._members[one]
+            self._used(one, -1)
+            return
+        self._put(self._route(one, new))
+        self._members[one] = new
+        if not old:
+            for made in plugin_entities(one, self._shape.gateway):
+                self._put(made)
+            self._used(one, 1)
+
+    def _route(self, one: RouteClass, members: tuple[str, ...]) -> Made:
+        world = self._world
+        hosts = world.tenants[one.tenant].hosts if not self._shape.header else ()
+        return route_entity(one, members, hosts, self._shape, world.routes, world.services)
+
+    def _used(self, one: RouteClass, more: int) -> None:
+        """A class came (1) or went (-1) with all it uses."""
+        asked = preflight(one, self._shape, self._world.routes)
+        for use in (*_uses(one), *(((asked, one.cors),) if asked else ())):
+            count = self._uses.get(use, 0) + more
+            if count:
+                self._uses[use] = count
+            else:
+                del self._uses[use]
+            if count == 0 or count == more:
+                self._stale.add(use)
+
+    def _settle(self) -> None:
+        """Make what is used as it should be."""
+        if any(isinstance(use, Issuer) for use in self._stale):
+            self._issuers()
+        moved = {use if isinstance(use, Preflight) else use[0] for use in self._stale if _is_preflight(use)}
+        for asked in moved:
+            self._preflight(asked)
+        for use in self._stale:
+            if isinstance(use, Pool | ServiceSpec | str):
+                old = tuple(_entities(use, self._shape.gateway, self._before.world))
+                new = tuple(_entities(use, self._shape.gateway, self._world)) if use in self._uses else ()
+                self._replace(old, new)
+
+    def _issuers(self) -> None:
+        gateway = self._shape.gateway
+        before = [use for use in self._before.uses if isinstance(use, Issuer)]
+        now = [use for use in self._stale if isinstance(use, Issuer)]
+        used = [use for use in {*before, *now} if use in self._uses]
+        old = issuers.entities(gateway, before, self._before.world.keys)
+        self._replace(tuple(old), tuple(issuers.entities(gateway, used, self._world.keys)))
+
+    def _preflight(self, asked: Preflight) -> None:
+        said = frozenset(cors for cors in self._candidates(asked) if (asked, cors) in self._uses)
+        gateway, tenants = self._shape.gateway, self._world.tenants
+        hosts = tenants[asked.tenant].hosts if asked.tenant in tenants else ()
+        was = self._preflights.get(asked, frozenset())
+        old = tuple(preflight_entities(asked, was, hosts, gateway)) if was else ()
+        self._replace(old, tuple(preflight_entities(asked, said, hosts, gateway)) if said else ())
+        if said:
+            self._preflights[asked] = said
+        elif was:
+            del self._preflights[asked]
+
+    def _candidates(self, asked: Preflight) -> set[Cors]:
+        """All that may be said there: what was, and what came."""
+        came = {use[1] for use in self._stale if isinstance(use, tuple) and use[0] == asked}
+        return {*self._preflights.get(asked, ()), *came}
+
+    def _replace(self, old: Iterable[Made], new: Iterable[Made]) -> None:
+        made = {one.key: one for one in new}
+        for one in old:
+            if one.key not in made and one.key in self._entities:
+                del self._entities[one.key]
+                self._changed.add(one.key)
+        for one in made.values():
+            self._put(one)
+
+    def _put(self, one: Made) -> None:
+        if self._entities.get(one.key) != one.entity:
+            self._entities[one.key] = one.entity
+            self._changed.add(one.key)
+
+
+FEW = 16
+
+
+def _members(old: tuple[str, ...], came: set[str], left: set[str]) -> tuple[str, ...]:
+    """Sorted, as before; with few changes at the cost of a copy."""
+    if len(came) + len(left) > FEW:
+        return tuple(sorted(({*old} - left) | came))
+    new = list(old)
+    for name in left:
+        del new[bisect_left(new, name)]
+    for name in came:
+        insort(new, name)
+    return tuple(new)
+
+
+def _uses(one: RouteClass) -> Iterator[Any]:
+    if one.service is not None:
+        yield one.service
+        yield one.service.pool
+    if one.issuer is not None:
+        yield one.issuer
+    if one.optional:
+        yield _OPTIONAL
+
+
+def _is_preflight(use: Any) -> bool:
+    return isinstance(use, Preflight) or (isinstance(use, tuple) and isinstance(use[0], Preflight))
+
+
+def _services(use: Any) -> tuple[str, ...]:
+    """The services by whose documents a use is made."""
+    if isinstance(use, ServiceSpec):
+        return use.pool.services
+    return use.services if isinstance(use, Pool) else ()
+
+
+def _entities(use: Pool | ServiceSpec | str, gateway: str, world: World) -> Iterator[Made]:
+    if isinstance(use, Pool):
+        yield from pool_entities(gateway, use, world.services)
+    elif isinstance(use, ServiceSpec):
+        yield service_entity(gateway, use, world.services)
+    else:
+        yield from issuers.anonymous_entities(gateway)
+
+
+def _conflicts(desired: Desired) -> Iterator[Problem]:
+    used = [use for use in desired.uses if isinstance(use, Issuer)]
+    for kid in issuers.conflicts(used, desired.world.keys):
+        text = f"several issuers have a key named {kid!r}, and a Kong knows one: tokens of the others are refused"
+        yield Problem(CODE, "Gateway", desired.world.gateway.id if desired.world.gateway else "", "", text)

@@ -191,7 +191,7 @@ def _checks(service: Service | None, policy: Outlier | None) -> dict[str, Any]:
 
 
 def _active(service: Service | None, probe: HealthCheck) -> dict[str, Any]:
-    failed = {name: probe.unhealthy_after for name in ("http_failures", "tcp_failures", "timeouts")}
+    failed = dict.fromkeys(("http_failures", "tcp_failures", "timeouts"), probe.unhealthy_after)
     host = probe.host or (service.id if service else "")
     secure = "s" if service is not None and service.tls is not None else ""
     return {

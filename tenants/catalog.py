@@ -79,6 +79,16 @@ class Catalog(Served):
         entry = self.books.entries.get(key)
         return entry.served if entry else None
 
+    def settled(self, key: Key) -> bool:
+        """Under this name one document is given and in force, or none is given and none in force."""
+        entry = self.books.entries.get(key)
+        return entry is None or (len(entry.claims) == 1 and entry.claims[0].given is entry.served is not None)
+
+    def hurt(self, before: "Catalog") -> tuple[Problem, ...]:
+        """The problems of documents that were not there before."""
+        old = before.books.flawed
+        return tuple(one for key, found in self.books.flawed.items() for one in found if one not in old.get(key, ()))
+
     def located(self, problem: Problem) -> Problem:
         """A problem that somebody found who knows documents and no files: with the file and line of its field."""
         given = self.given(Key(problem.kind, problem.id))

@@ -72,6 +72,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "GC219": "A document writes the header that names the tenant.",
         "GC301": "What the document asks for is not enforced by this gateway yet.",
         "GC302": "Where the token says who the tenant is, a tenant's tokens are of another issuer than the gateway's.",
+        "GC303": "A document demands `parity: exact`, and a policy in force is approximate or not enforced.",
         "GC401": "The keys of an issuer cannot be fetched.",
         "GC411": "A certificate, key or authority cannot be read.",
         "GC412": "A certificate, key or authority is not what it should be.",

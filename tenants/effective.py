@@ -17,7 +17,7 @@ from typing import Any, cast
 from immutables import Map
 from pydantic import TypeAdapter, ValidationError
 
-from tenants.documents import Gateway, Key, Override, Route, Tenant
+from tenants.documents import Gateway, Key, Organisation, Override, Route, Tenant
 from tenants.faults import Fault, policy_faults
 from tenants.matching import ordered
 from tenants.policies import POLICIES, Maintenance, Policies
@@ -55,6 +55,7 @@ class TenantView:
     tenant: Tenant
     policies: Policies
     routes: tuple[RouteView, ...]
+    organisation: Organisation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def view(catalog: Served, gateway: Gateway, tenant: Tenant) -> TenantView:
     """The tenant's settings on this gateway, with every route."""
     inherited = _inherited(catalog, tenant)
     policies = _policies(gateway.policies, inherited, _NONE, tenant.policies, _NONE)
-    return TenantView(gateway, tenant, policies, tuple(_routes(catalog, gateway, tenant, inherited)))
+    routes = tuple(_routes(catalog, gateway, tenant, inherited))
+    return TenantView(gateway, tenant, policies, routes, catalog.organisations.get(tenant.organisation or ""))
 
 
 def _routes(catalog: Served, gateway: Gateway, tenant: Tenant, inherited: Given) -> list[RouteView]:

@@ -80,6 +80,11 @@ def take(body: Mapping[str, Any], file: str = "") -> Given | tuple[Problem, ...]
     return tuple(_problem(named, fault, file, 0) for fault in made)
 
 
+def body(given: Given) -> dict[str, Any]:
+    """A document as JSON, as its author wrote it: without defaults, durations as text. It must have its `source`."""
+    return dict(documents(given.source)[0].value)
+
+
 def line_of(source: str, loc: Loc, first: int) -> int:
     """The line of a field in a document whose text begins on line `first`; its nearest parent if it is not there."""
     if not source or not first:

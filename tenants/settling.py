@@ -79,6 +79,7 @@ def shape(gateway: Gateway | None) -> object:
         gateway.allow_local_endpoints,
         gateway.rate_limit_service is None,
         gateway.on_demand,
+        gateway.parity,
     )
 
 

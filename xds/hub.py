@@ -69,6 +69,7 @@ class Hub:
         self._count = 0
         self._empty = asyncio.Event()
         self._empty.set()
+        self._moved: asyncio.Event | None = None  # of those who wait in `moved`
         self._nodes: dict[tuple[str, str], set[Client]] = {}
         self._doubts: OrderedDict[tuple[str, str, str], frozenset[str]] = OrderedDict()
         self._doubted = 0  # names in all of them
@@ -82,6 +83,17 @@ class Hub:
         if named in self.snapshots:
             return named
         return next(iter(self.snapshots)) if len(self.snapshots) == 1 else None
+
+    async def moved(self) -> None:
+        """Wait until a client has answered, come or gone, or something was published."""
+        self._moved = self._moved or asyncio.Event()
+        await self._moved.wait()
+
+    def move(self) -> None:
+        """Wake those who wait in `moved`."""
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
 
     async def publish(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Make these the newest snapshots and wake the streams they concern; others keep sleeping."""
@@ -109,6 +121,7 @@ class Hub:
         self.clients[client.number] = client
         self._nodes.setdefault((gateway, node.id), set()).add(client)
         self._empty.clear()
+        self.move()
         self._metrics.streams.labels(variant).inc()
         return client
 
@@ -119,6 +132,7 @@ class Hub:
         """
         if self.clients.pop(client.number, None) is None:
             return
+        self.move()
         if not self.clients:
             self._empty.set()
         self._metrics.streams.labels(client.variant).dec()
@@ -145,6 +159,7 @@ class Hub:
 
     def answered(self, client: Client, reply: Reply, now: float) -> None:
         """Note an ACK or a NACK; `now` is on the clock of the machine."""
+        self.move()
         activity = client.of(reply.kind)
         activity.answered_at = self._wall()
         traffic = self._metrics.traffic[reply.kind]
@@ -163,6 +178,7 @@ class Hub:
     async def drain(self) -> None:
         """End every stream: the process is going down, clients reconnect elsewhere."""
         self.draining = True
+        self.move()
         for client in self.clients.values():
             client.ended = "this server is shutting down"
             client.wake.set()

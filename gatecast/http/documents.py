@@ -3,8 +3,7 @@
 A write says what it changes (`If-Match`), and is live on proxies before it is answered.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -13,15 +12,21 @@ from gatecast.answers import answer
 from gatecast.faults import Error
 from gatecast.http import asking
 from gatecast.http.asking import Body, Cursor, DryRun, Force, Limit, Reason
-from gatecast.http.described import JSON_BODY, MERGE_BODY, PRECONDITIONS, READ, WRITE, keyed, sent
-from gatecast.http.written import Commits, Written, commit_answer, shown
+from gatecast.http.described import (
+    MERGE_BODY,
+    PRECONDITION,
+    PRECONDITIONS,
+    PUT_BODY,
+    READ,
+    WRITE,
+    keyed,
+    sent,
+)
+from gatecast.http.written import Commits, Written, commit_answer, replayed, shown
 from gatecast.ledger import Ledger
 from gatecast.views import View
 from tenants.documents import Key
-from tenants.store import ABSENT, Expected, Stored, Write, canonical, etag, owner, redacted
-
-AGAIN: Final = 3
-"""Times that a `prune` looks again when somebody wrote meanwhile."""
+from tenants.store import Expected, Stored, Write, canonical, etag, owner, redacted
 
 
 class DocumentView(View):
@@ -97,7 +102,7 @@ def _writing(router: APIRouter, ledger: Commits) -> None:
 
     @router.put(
         "/documents/{kind}/{id}", response_model=Written, responses={**conditions, **sent(201, "created", Written)},
-        openapi_extra=JSON_BODY,
+        openapi_extra=PUT_BODY,
     )  # fmt: skip
     async def put(
         request: Request, kind: str, id: str, dry_run: DryRun = False, force: Force = False, reason: Reason = ""
@@ -162,19 +167,19 @@ def _applying(router: APIRouter, ledger: Commits) -> None:
         if prune and not said.documents:
             raise Error(422, "invalid_body", "documents: none are given, and prune would delete everything")
         writes = [Write.put(one) for one in said.documents]
-        key = asking.once(request, [write.text for write in writes], lambda commit: commit_answer(commit))
-        who, here = asking.by(request, reason), ledger()
-        for left in reversed(range(AGAIN)):
-            last, gone = (await _others(here, writes)) if prune else (if_revision, [])
-            if if_revision is not None and last != if_revision:
-                last, gone = if_revision, []  # the store refuses it, in its own words
-            try:
-                done = await here.write(
-                    [*writes, *gone], who, if_revision=last, force=force, dry_run=dry_run, once=key
-                )  # fmt: skip
-            except Stale:
-                if if_revision is not None or not prune or not left:
-                    raise
-                continue
-            break
-        return done.answer and replayed(done.answer) or answer(shown(done, dry_run=dry_run))
+        here = ledger()
+        if prune:
+            if_revision, gone = await _others(here, frozenset(write.key for write in writes), if_revision)
+            writes += gone
+        done = await here.write(
+            writes, asking.by(request, reason), if_revision=if_revision, force=force, dry_run=dry_run,
+            once=asking.once(request, said.documents, commit_answer),
+        )  # fmt: skip
+        return replayed(done.answer) if done.answer else answer(shown(done, dry_run=dry_run))
+
+
+async def _others(ledger: Ledger, kept: frozenset[Key], revision: int | None) -> tuple[int, list[Write]]:
+    """Deletions of what else operators gave, and the revision they were decided at."""
+    now = await ledger.store.current()
+    others = (one.key for one in now.documents if owner(one.source) == "operator" and one.key not in kept)
+    return now.revision if revision is None else revision, [Write.delete(key) for key in others]

@@ -10,7 +10,7 @@ and compares stamps, so a lost notification loses no change, and a slow periodic
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
@@ -19,10 +19,10 @@ from watchfiles._rust_notify import WatchfilesRustInternalError
 
 from tenants.catalog import Changes
 from tenants.errors import Refused
-from tenants.reading import MAX_FILE
+from tenants.reading import MAX_FILE, Given
 from tenants.sources.scan import identity, moved, reason, scan
-from tenants.sources.stamps import Content, Stamps, Unreadable, different, remembered, unquiet
-from tenants.sources.tree import Files, refusal, step
+from tenants.sources.stamps import UNSURE, Content, Stamps, Unreadable, different, remembered, unquiet
+from tenants.sources.tree import Files, refusal, remembered_files, step
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,13 @@ async def changes(
     limits: Limits = DEFAULT,
     disk: Disk = DISK,
     stop: asyncio.Event | None = None,
+    before: Iterable[Given] = (),
+    asked: asyncio.Event | None = None,
 ) -> AsyncGenerator[Changes]:
     """Yield what the directory holds, then each change, until `stop` is set (within a tick) or the caller closes this.
 
+    `before`: what it said when somebody looked last; of that, what is gone is withdrawn at the first look, as it would
+    be later. While `asked` is set it looks within a tick, clears it, and yields what it finds, also if that is nothing.
     Paths in what it yields are relative to the directory. Raises `Refused` at the start if the directory is not there,
     or holds no good document and `allow_empty` is not given. Afterwards it raises nothing: what is wrong is a problem.
     """
@@ -76,15 +80,17 @@ async def changes(
     if not await asyncio.to_thread(os.path.isdir, root):
         there = await asyncio.to_thread(os.path.exists, root)
         raise Refused(f"settings directory {root}: {'it is a file' if there else 'there is no such directory'}")
-    files, started = Files(), False
-    known: Stamps = {}
-    async with aclosing(_wakes(root, limits, stop or asyncio.Event())) as wakes:
+    files = remembered_files(before)
+    started, known, asked = False, dict.fromkeys(files.said, UNSURE), asked or asyncio.Event()
+    async with aclosing(_wakes(root, limits, stop or asyncio.Event(), asked)) as wakes:
         async for told in wakes:
+            now = asked.is_set()
+            asked.clear()
             seen, known = await _quiet(root, known, limits, disk, limits.quiet - limits.step if told else 0.0)
             files, found = await asyncio.to_thread(step, files, seen, allow_empty=allow_empty)
-            if not started and not allow_empty and (why := refusal(found)):
+            if not (started or allow_empty or before) and (why := refusal(found)):
                 raise Refused(f"settings directory {root}: it {why}")
-            if found != Changes() or not started:
+            if found != Changes() or not started or now:
                 started = True
                 yield found
 
@@ -132,12 +138,14 @@ def _contents(root: str, fresh: Stamps, disk: Disk) -> Iterator[tuple[str, Conte
             yield path, Unreadable(f"the file cannot be read: {reason(error)}")
 
 
-async def _wakes(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerator[bool]:
-    """Yield when it is time to look: at once, at notifications (True), soon after a watch begins, and now and then."""
+async def _wakes(root: str, limits: Limits, stop: asyncio.Event, asked: asyncio.Event) -> AsyncGenerator[bool]:
+    """Yield when it is time to look: at once, at notifications (True), soon after a watch begins, when it is asked for,
+    and now and then.
+    """
     yield False
     while not stop.is_set():
         with suppress(OSError, WatchfilesRustInternalError):  # no directory, or the system has no watch left to give
-            async with aclosing(_watch(root, limits, stop)) as notified:
+            async with aclosing(_watch(root, limits, stop, asked)) as notified:
                 async for told in notified:
                     yield told
         with suppress(TimeoutError):
@@ -146,7 +154,7 @@ async def _wakes(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerat
             yield False
 
 
-async def _watch(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerator[bool]:
+async def _watch(root: str, limits: Limits, stop: asyncio.Event, asked: asyncio.Event) -> AsyncGenerator[bool]:
     """The wakes of one watch. It ends when another directory stands under the name, which the watch would not see."""
     now = asyncio.get_running_loop().time
     standing, due = await asyncio.to_thread(identity, root), 0.0
@@ -154,7 +162,7 @@ async def _watch(root: str, limits: Limits, stop: asyncio.Event) -> AsyncGenerat
         async for batch in batches:
             if stop.is_set():
                 return
-            if batch or now() >= due:
+            if batch or now() >= due or asked.is_set():
                 due = now() + limits.rescan
                 yield bool(batch)
             if await asyncio.to_thread(identity, root) != standing:

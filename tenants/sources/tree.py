@@ -41,6 +41,8 @@ class Said:
 
 
 _NOTHING = Said()
+UNHEARD = b""
+"""The mark of no content: no hash is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ class Files:
     said: Map[str, Said] = Map()  # noqa: RUF009 - it is immutable
     torn: frozenset[str] = frozenset()
     held: Map[str, Content] = Map()  # noqa: RUF009 - it is immutable
+
+
+def remembered_files(before: Iterable[Given]) -> Files:
+    """Files that said this when they were last listened to, before this process was."""
+    words: dict[str, dict[Key, Word]] = {}
+    for given in before:
+        words.setdefault(given.file, {})[given.key] = (given,)
+    return Files(Map({path: Said(UNHEARD, Map(said)) for path, said in words.items()}))
 
 
 def step(files: Files, seen: Mapping[str, Content], *, allow_empty: bool = False) -> tuple[Files, Changes]:

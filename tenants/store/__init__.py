@@ -7,7 +7,18 @@ and `put_back` brings it back.
 from tenants.store.chain import Entry, Head, Verdict
 from tenants.store.copies import backup, put_back
 from tenants.store.differences import MISSING, DocumentDiff, FieldDiff, diffs
-from tenants.store.errors import Behind, Defect, Doubtful, Foreign, Full, KeyReused, NotFound, NotOurs, Stale, StillRunning
+from tenants.store.errors import (
+    Behind,
+    Defect,
+    Doubtful,
+    Foreign,
+    Full,
+    KeyReused,
+    NotFound,
+    NotOurs,
+    Stale,
+    StillRunning,
+)
 from tenants.store.once import Once
 from tenants.store.redaction import redacted
 from tenants.store.retention import Keep

@@ -1,6 +1,7 @@
 """What the store refuses and when it cannot answer, by type: an HTTP status each, and an exit code, are floors above.
 
-Refused: Stale, Foreign, NotFound, KeyReused, NotOurs. Unavailable: Full, Doubtful, StillRunning, Behind. Neither: Defect.
+Refused: Stale, Foreign, NotFound, KeyReused, NotOurs. Unavailable: Full, Doubtful, StillRunning, Behind. Neither of
+them: Defect.
 """
 
 from tenants.documents import Key

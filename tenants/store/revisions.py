@@ -105,6 +105,12 @@ class Write:
         """Deleting what is not there changes nothing, unless `expected` says it must be."""
         return cls(key, None, expected, plain(source))
 
+    @property
+    def body(self) -> dict[str, Any]:
+        """What is put, as JSON; a new value each time. Nothing for a deletion."""
+        body: dict[str, Any] = json.loads(self.text or "{}")
+        return body
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:

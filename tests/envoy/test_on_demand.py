@@ -1,4 +1,4 @@
-"""`on_demand`: a proxy fetches a tenant's table with its first request, which is as well protected as every later one."""
+"""`on_demand`: a proxy fetches a tenant's table with its first request, which no policy lets pass unseen."""
 
 import asyncio
 import json
@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import edges
+import envoys
+import httpx
 import idps
+import planes
 import pytest
 import pytest_asyncio
 import tokens
+
+from xds.translate.on_demand import PATIENCE
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
@@ -65,6 +70,21 @@ async def test_a_table_comes_with_the_first_request_of_its_tenant(edge: edges.Ed
     assert "idle" not in await tables(edge)
 
 
+async def test_a_first_request_is_one_request_in_the_log_and_in_the_counts(edge: edges.Edge) -> None:
+    await known(edge, edges.tenant("once"))
+    answers = [await edge.ask("once"), await edge.ask("once", method="POST", content=b"x")]
+    ids = [one.headers["x-request-id"] for one in answers]
+    await edge.until(lambda: _read(edge, ids[1]), "the line of the second request")
+    lines = [json.loads(line) for line in edge.proxy.access_log.splitlines()]
+    assert [line["request_id"] for line in lines if line["tenant"] == "once"] == ids
+    page = await edge.proxy.admin("/stats/prometheus?filter=gatecast")
+    assert 'envoy_gatecast_requests{gatecast_tenant="once",gatecast_class="2xx"} 2' in page
+
+
+async def _read(edge: edges.Edge, request_id: str) -> bool:
+    return request_id in edge.proxy.access_log
+
+
 PROTECTED = {
     "deny": ({"access": {"deny": ["127.0.0.0/8"]}}, 403, "access_denied"),
     "maintenance": ({"maintenance": {}}, 503, "maintenance"),
@@ -117,9 +137,7 @@ async def pieces(size: int, piece: int = 16_384) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("body", [None, b"x"])
-async def test_the_very_first_request_needs_its_token(
-    edge: edges.Edge, idp: idps.Idp, body: bytes | None
-) -> None:
+async def test_the_very_first_request_needs_its_token(edge: edges.Edge, idp: idps.Idp, body: bytes | None) -> None:
     if edge.by == "claim":
         pytest.skip("without a token there is no tenant")
     tenant = f"guarded-{len(body or b'')}"
@@ -186,3 +204,34 @@ async def test_the_first_request_waits_one_round_trip(edge: edges.Edge, capsys: 
             times.append((time.perf_counter() - began) * 1e3)
     first, later = (sorted(times)[len(times) // 2] for times in taken)
     print(f"{edge.by}: first request {first:.1f} ms, later {later:.1f} ms (medians of {len(names) - 1})")
+
+
+async def test_without_a_control_plane_who_was_served_is_and_who_was_not_waits_for_a_limited_time(
+    tmp_path: Path,
+) -> None:
+    async with edges.edge(tmp_path, more=MORE) as edge:
+        await known(edge, edges.tenant("served"), edges.tenant("new"))
+        assert await edge.statuses("served") == [200]
+        await edge.served.server.stop(grace=0.0)
+        assert (await edge.statuses("served"), await edge.statuses("nobody")) == ([200], [404])
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE.total_seconds() * 2) as patient:
+            url, named = edge.url(), edge.named("new")
+            answers = await asyncio.gather(
+                patient.get(url, headers=named), patient.post(url, headers=named, content=b"x")
+            )
+        assert [(one.status_code, edges.error(one)) for one in answers] == [(503, "tenant_unavailable")] * 2
+
+
+@pytest.mark.parametrize("sotw", [False, True])
+async def test_either_variant_of_the_protocol_fetches_one_table_a_tenant(tmp_path: Path, sotw: bool) -> None:
+    port = envoys.free_port()
+    documents = (edges.gateway(port, more=MORE), edges.service("echo", 1), edges.route("a"))
+    tenants = (edges.tenant("one", maintenance={}), edges.tenant("two", maintenance={}), edges.tenant("three"))
+    async with planes.plane(edges.text((*documents, *tenants))) as served:
+        async with envoys.envoy(served.bootstrap(sotw=sotw), tmp_path) as proxy, httpx.AsyncClient() as client:
+            await proxy.ready()
+            for name, code in (("one", "maintenance"), ("two", "maintenance"), ("nobody", "unknown_tenant")):
+                answer = await client.get(f"http://127.0.0.1:{port}/a", headers={"x-tenant-id": name})
+                assert edges.error(answer) == code
+            found = await proxy.config_dump("dynamic_route_configs")
+            assert {one["route_config"]["name"] for one in found if "route_config" in one} == {"one", "two"}

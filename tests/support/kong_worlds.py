@@ -1,140 +1,70 @@
-"""Desired states for properties of plans, at random: few names, so that two states meet in hosts, paths, keys, ids."""
+"""From documents to what a sidecar is told and to a Kong that has it: `from kong_worlds import world, load`.
 
-from collections.abc import Iterator
-from itertools import product
-from random import Random
-from typing import Any
-from uuid import UUID, uuid5
+    told = world(GATEWAY, TENANTS)                 through the builder and the wire, as a sidecar gets it
+    load(kong, translate(told))                    straight into the double, effective
+"""
 
-from kong_models import TENANT, Asked
+import json
 
-from kong_sync import routing
-from kong_sync.entities import KINDS, Entity
-from kong_sync.states import State
+import catalogs
+import kongs
+from immutables import Map
+from kong_double.double import Double
 
-SPACE = UUID("5f0c8d1e-0000-4000-8000-000000000000")
-HOSTS, PATHS, TENANTS = ("h0", "h1"), ("/", "/a", "/a/b", "/c"), ("t0", "t1", "t2")
-TOKENS, KEYS, GROUPS = ("k0", "k1", "k2"), ("q0", "q1"), ("g0", "g1")
-ASKED = tuple(
-    Asked(host, path, tenant, token, key)
-    for host, path, tenant, (token, key) in product(
-        (*HOSTS, "elsewhere", routing.PARKED),
-        ("/", "/a/x", "/a/b", "/c"),
-        ("", *TENANTS[:2]),
-        (("", ""), *((one, "") for one in TOKENS), *(("", one) for one in KEYS)),
-    )
-)
+from kong_sync import model
+from kong_sync.entities import KINDS
+from kong_sync.model import World
+from kong_sync.translate import Desired
+from tenants.catalog import Catalog
+from tenants.keysets.source import Source
+from tenants.supplies import Supplies
+from xds.builder import Builder
+from xds.snapshot import Snapshot
 
-
-def ident(*parts: object) -> str:
-    return str(uuid5(SPACE, "/".join(map(str, parts))))
-
-
-def some(rng: Random, values: tuple[Any, ...], least: int = 0) -> list[Any]:
-    return sorted(rng.sample(values, rng.randint(least, len(values))))
-
-
-def desired(rng: Random) -> State:
-    """One state. The ids hang on a number or on the name, so that names wander between ids."""
-    return State.of(_entities(rng))
-
-
-def _entities(rng: Random) -> Iterator[tuple[str, Entity]]:
-    services = [_named(rng, "services", n, name, host=f"u{rng.randint(0, 3)}") for n, name in _numbered(rng, "s", 3)]
-    consumers = [_consumer(rng, n, name) for n, name in _numbered(rng, "t", 3)]
-    routes: list[Entity] = []
-    for n, name in _numbered(rng, "r", 5):
-        route = _route(rng, n, name, services)
-        if not any(_alike(route, other) for other in routes):
-            routes.append(route)
-    yield from (("services", one) for one in services)
-    yield from (("consumers", one) for one in consumers)
-    yield from (("routes", one) for one in routes)
-    if consumers:
-        yield from _credentials(rng, consumers)
-    yield from (("plugins", one) for one in _plugins(rng, services, routes, consumers))
+GATEWAY = """
+kind: Gateway
+id: edge
+kong: true
+listeners: [{name: public, port: 8080}]
+---
+kind: Service
+id: orders
+endpoints: ["10.0.0.1:80"]
+---
+kind: Route
+id: orders
+match: {prefix: /api/orders}
+service: orders
+"""
 
 
-def _numbered(rng: Random, letter: str, most: int) -> list[tuple[int, str]]:
-    """Numbers and names, not always together."""
-    names = rng.sample([f"{letter}{n}" for n in range(most)], rng.randint(0, most))
-    numbers = [int(one[1:]) for one in names]
-    if rng.random() < 0.2:
-        rng.shuffle(numbers)
-    return list(zip(numbers, names, strict=True))
+def told(snapshot: Snapshot) -> World:
+    """What a sidecar makes of all it is sent."""
+    found = World()
+    for one in snapshot.full("SHARED").resources:
+        found = found.with_shared(one.name, model.shared(one.body))
+    return found.with_tenants({one.name: model.tenant(one.body) for one in snapshot.full("TENANTS").resources})
 
 
-def _named(rng: Random, kind: str, n: int, name: str, **more: Any) -> Entity:
-    key = KINDS[kind].key
-    return {"id": ident(kind, n), key: name, "tags": ["gatecast"], **more}
+def world(*texts: str, keys: dict[Source, str] | None = None) -> World:
+    """What these documents come to on their only gateway. `keys`: fetched key sets, as JSON."""
+    catalog, builder = Catalog.empty(), Builder()
+    step = catalog.apply(catalogs.changes("\n---\n".join(texts)))
+    assert not [one for one in step.catalog.problems if one.severity == "error"], step.catalog.problems
+    (snapshot,) = builder.update(step.catalog, step.touched, Supplies(keys=Map(keys or {}))).values()
+    assert not [one for found in builder.problems.values() for one in found if one.code == "GC900"], builder.problems
+    return told(snapshot)
 
 
-def _consumer(rng: Random, n: int, name: str) -> Entity:
-    custom = {"custom_id": f"c{(n + rng.randint(0, 1)) % 3}"} if rng.random() < 0.3 else {}
-    return _named(rng, "consumers", n, name, **({} if (n, custom) in _TAKEN else custom))
-
-
-_TAKEN: tuple[Any, ...] = ()
-
-
-def _route(rng: Random, n: int, name: str, services: list[Entity]) -> Entity:
-    more: dict[str, Any] = {"paths": some(rng, PATHS, 1)[: rng.randint(1, 2)]}
-    if hosts := some(rng, HOSTS):
-        more["hosts"] = hosts
-    if tenants := some(rng, TENANTS) if rng.random() < 0.6 else []:
-        more["headers"] = {TENANT: tenants}
-    if services and rng.random() < 0.9:
-        more["service"] = {"id": rng.choice(services)["id"]}
-    return _named(rng, "routes", n, name, **more)
-
-
-def _alike(one: Entity, other: Entity) -> bool:
-    """Some request meets both, and neither hides the other: Kong would let the larger id win."""
-    first, second = routing.match(one), routing.match(other)
-    meet = all(not first[name].isdisjoint(second[name]) for name in first.keys() & second.keys() if name != "paths")
-    kinds = [(len(m), "hosts" in m, sum(name.startswith("header") for name in m)) for m in (first, second)]
-    return meet and kinds[0] == kinds[1] and not first["paths"].isdisjoint(second["paths"])
-
-
-def _credentials(rng: Random, consumers: list[Entity]) -> Iterator[tuple[str, Entity]]:
-    for kind, keys in (("jwt_secrets", TOKENS), ("keyauth_credentials", KEYS)):
-        for n, key in enumerate(some(rng, keys)):
-            owner = {"id": rng.choice(consumers)["id"]}
-            id_ = ident(kind, n) if rng.random() < 0.3 else ident(kind, owner["id"], key)
-            yield kind, {"id": id_, "key": key, "consumer": owner, "tags": ["gatecast"]}
-    for consumer in consumers:
-        for group in some(rng, GROUPS):
-            owner = {"id": consumer["id"]}
-            yield "acls", {"id": ident("acls", owner["id"], group), "group": group, "consumer": owner, "tags": []}
-
-
-def _plugins(
-    rng: Random, services: list[Entity], routes: list[Entity], consumers: list[Entity]
-) -> Iterator[Entity]:
-    places: list[dict[str, Any]] = [{}, *({"service": {"id": one["id"]}} for one in services)]
-    places += [{"route": {"id": one["id"]}} for one in routes]
-    for n, place in enumerate(places):
-        yield from _rows(rng, place, 0.15 if n == 0 else 0.45)
-    for one in consumers:
-        if rng.random() < 0.3:
-            yield _row(rng, "rate-limiting", {"consumer": {"id": one["id"]}}, {"minute": rng.randint(1, 3)})
-
-
-def _rows(rng: Random, place: dict[str, Any], share: float) -> Iterator[Entity]:
-    if rng.random() < share:
-        yield _row(rng, rng.choice(("jwt", "key-auth")), place, {"key_claim_name": rng.choice(("kid", "tenant"))})
-    if rng.random() < share:
-        yield _row(rng, "acl", place, {"allow": some(rng, GROUPS, 1)})
-    if rng.random() < share / 2:
-        yield _row(rng, "post-function", place, {"access": ["isolate"]})
-    if rng.random() < share / 4:
-        yield _row(rng, "request-termination", place, {"status_code": 403})
-    if rng.random() < share:
-        yield _row(rng, "rate-limiting", place, {"minute": rng.randint(1, 3)})
-
-
-def _row(rng: Random, name: str, place: dict[str, Any], config: dict[str, Any]) -> Entity:
-    named = {"instance_name": f"{name}-{rng.randint(0, 99)}"} if rng.random() < 0.1 else {}
-    off = {"enabled": False} if rng.random() < 0.1 else {}
-    where = sorted((key, one["id"]) for key, one in place.items())
-    return {"id": ident("plugins", name, where), "name": name, "config": config, **place, **named, **off, "tags": []}
+def load(kong: Double, desired: Desired) -> Double:
+    """Put every entity into the double, and let it be effective."""
+    for kind in KINDS.values():
+        rows = [one for (name, _id), one in sorted(desired.entities.items()) if name == kind.name]
+        for row in rows:
+            path = f"/{kind.path}/{row['id']}"
+            if kind.nested:
+                path = f"/upstreams/{row['upstream']['id']}/{kind.under}"
+            answer = kongs.call(kong, "POST" if kind.nested else "PUT", path, dict(row))
+            assert answer.status in (200, 201), f"{kind.name} {json.dumps(row)}: {answer.body!r}"
+    kong.restart()
+    return kong

@@ -31,6 +31,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "rate_limit_unavailable": "Whether there are too many requests cannot be found out at the moment.",
         "rate_limited": "Too many requests.",
         "request_timeout": "The request took too long to arrive.",
+        "tenant_unavailable": "The settings of the tenant cannot be fetched at the moment.",
         "tenant_suspended": "The tenant is suspended.",
         "token_expired": "The token has expired.",
         "token_invalid": "The token is not valid here.",

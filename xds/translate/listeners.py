@@ -12,11 +12,10 @@ from tenants.documents import Gateway
 from tenants.documents import Listener as ListenerDocument
 from xds import messages
 from xds.translate.access_logs import access_logs
-from xds.translate.actions import STREAM_IDLE
 from xds.translate.built import Built
 from xds.translate.filters import chain
 from xds.translate.needs import gateway_needs
-from xds.translate.on_demand import brought, fetching, late
+from xds.translate.on_demand import brought, fetching, idle, late
 from xds.translate.quotas import filters
 from xds.translate.replies import local_replies
 from xds.translate.secrets import downstream
@@ -100,7 +99,7 @@ def _manager(name: str, gateway: Gateway) -> Message:
             idle_timeout=messages.duration(timedelta(hours=1)), headers_with_underscores_action="DROP_HEADER"
         ),
         http2_protocol_options=_http2(),
-        stream_idle_timeout=messages.duration(STREAM_IDLE),
+        stream_idle_timeout=messages.duration(idle(gateway)),
         request_headers_timeout=messages.duration(timedelta(seconds=10)),
     )
 

@@ -14,6 +14,7 @@ from xds import messages
 from xds.translate.body_limits import TOO_LARGE
 from xds.translate.edits import header
 from xds.translate.errors import CODES
+from xds.translate.on_demand import UNANSWERED
 from xds.translate.tokens import AMBIGUOUS, WRONG_TENANT
 
 _CORE = "envoy.config.core.v3."
@@ -121,6 +122,7 @@ REPLIES = (
     Reply("token_invalid", _binding(AMBIGUOUS), reason=_DETAILS, status=401, challenge=_INVALID),
     Reply("token_invalid", _when(_UNFIT_CLAIM), reason=_DETAILS, status=401, challenge=_INVALID),
     Reply("token_invalid", _status(401), reason=_DETAILS),
+    Reply("tenant_unavailable", _when(UNANSWERED), status=503),
     Reply("upgrade_refused", _detail("upgrade_failed")),
     Reply("bad_request", _status(400)),
     Reply("body_too_large", _when(f"response.code_details.contains('{TOO_LARGE}')"), status=413),

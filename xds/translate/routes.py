@@ -37,7 +37,7 @@ from xds.translate.filters import (
 from xds.translate.jwt import Provider
 from xds.translate.marks import mark
 from xds.translate.matches import everything, preflights, taken
-from xds.translate.on_demand import late
+from xds.translate.on_demand import late, patience
 from xds.translate.quotas import Shared
 from xds.translate.selectors import selection
 from xds.translate.support import unenforced
@@ -187,7 +187,7 @@ def _routes(view: TenantView, specs: Specs, demands: _Demands) -> list[Message]:
         filtered = same if mine == theirs and not apart else tuple(map(_beside, _FILTERED, theirs, mine, repeat(apart)))
         targets = tuple([(spec.name, weight) for spec, weight in one])
         said = demands.own(filtered, route.route.id)
-        routes.extend(_entries(_Same(route.route), targets, said + _plain(route.policies)))
+        routes.extend(_entries(_Same(route.route), targets, said + _plain(route.policies), view.gateway.on_demand))
     return [*routes, _last(view.policies)]
 
 
@@ -216,8 +216,8 @@ class _Same:
 
 
 @lru_cache(maxsize=16384)
-def _entries(same: _Same, targets: Targets, values: tuple[Any, ...]) -> tuple[Message, ...]:
-    """A route with what stands ahead of it."""
+def _entries(same: _Same, targets: Targets, values: tuple[Any, ...], waits: bool) -> tuple[Message, ...]:
+    """A route with what stands ahead of it; `waits`: its requests may wait for the table."""
     document = same.document
     said = dict(zip(_NAMES, values, strict=True))
     configs, edits, match = _configs(said) | _named(said, document.id), _edits(said), taken(document.match)
@@ -226,7 +226,8 @@ def _entries(same: _Same, targets: Targets, values: tuple[Any, ...]) -> tuple[Me
         return (answers.closed(document.id, match, missing, edits),)
     if said["maintenance"] is not None:
         return (answers.maintenance(document.id, match, said["maintenance"], answered, edits),)
-    action = RouteAction(**to(targets), **rewrite(document.rewrite, document.match), **_fields(said))
+    fields = (patience() if waits else {}) | _fields(said)
+    action = RouteAction(**to(targets), **rewrite(document.rewrite, document.match), **fields)
     return (
         *_preflights(document, said, action, configs),
         *answers.refusals(document.id, document.match, said["required_headers"] or (), answered, edits),

@@ -54,7 +54,7 @@ def key_set_name(source: Source) -> str:
 
 
 def tenant(view: TenantView, providers: frozenset[Provider]) -> tuple[Built, ...]:
-    """What a tenant's settings come to. Nothing where no Kong follows, or for a tenant that no request can name here."""
+    """What a tenant's settings come to. Nothing where no Kong follows, or for one that no request can name here."""
     one, gateway = view.tenant, view.gateway
     if not gateway.kong or (gateway.tenant.source == "host" and not one.hosts):
         return ()

@@ -5,8 +5,6 @@ forgets those that were not counted for a while (`xds.bootstrap`), and makes no 
 are counted together, so names that are made up cost nothing.
 """
 
-from collections.abc import Iterable
-
 from google.protobuf.message import Message
 
 from xds import messages
@@ -39,17 +37,27 @@ OURS = f"{_DETAILS} != 'via_upstream' && response.code >= 400"
 """A request that no service answered."""
 
 
-def _chosen(rows: Iterable[tuple[str, str]], otherwise: str) -> str:
+Rows = tuple[tuple[str, str], ...]
+"""Values, each with the condition that makes it."""
+
+DEEP = 8  # Envoy takes no expression of more than 32 levels, and each row of a chain is one
+
+
+def chosen(rows: Rows, otherwise: str) -> str:
     """A CEL expression for the value of the first row whose condition holds."""
-    return " : ".join([*(f"({when}) ? '{value}'" for value, when in rows), f"'{otherwise}'"])
+    chain = " : ".join([*(f"({when}) ? '{value}'" for value, when in rows[:DEEP]), f"'{otherwise}'"])
+    if len(rows) <= DEEP:
+        return chain
+    some = " || ".join(f"({when})" for _value, when in rows[:DEEP])
+    return f"({some}) ? ({chain}) : {chosen(rows[DEEP:], otherwise)}"
 
 
-_ENVOYS = _chosen(((row.code, row.when.said) for row in REPLIES), "error")
+_ENVOYS = chosen(tuple((row.code, row.when.said) for row in REPLIES), "error")
 ERROR = f"!({OURS}) ? '' : {_DETAILS} == 'direct_response' ? {ANSWERED} : {_ENVOYS}"
 """CEL: the code of the error that a request was answered with, '' if none or a service's own."""
 
 _TENANT = f"has(xds.virtual_host_name) ? xds.virtual_host_name : '{NONE}'"
-_CLASS = _chosen(
+_CLASS = chosen(
     tuple((f"{digit}xx", f"response.code < {digit}00 + 100 && response.code >= {digit}00") for digit in range(1, 6)),
     NONE,
 )

@@ -157,7 +157,8 @@ def _changed(dropped: frozenset[str], forward: tuple[tuple[str, str], ...]) -> M
     """
     gone = sorted(dropped | {name for _claim, name in forward})
     changes = [*(HeaderMutation(remove=name) for name in gone), *(HeaderMutation(append=one) for one in _told(forward))]
-    mutations = Mutations(request_mutations=changes, formatters=[text_functions()])
+    more = [] if all(map(_is_plain, (claim for claim, _name in forward))) else [text_functions()]
+    mutations = Mutations(request_mutations=changes, formatters=more)
     return messages.pack(HeaderMutationPerRoute(mutations=mutations))
 
 
@@ -170,18 +171,19 @@ def _command(claim: str) -> str:
     """What a claim is written by. The command for metadata is cheap, and knows no name with a colon or a bracket: an
     expression costs a proxy 30 KB for each table that has one.
     """
-    path = (NAMESPACE, PAYLOAD, *claim_path(claim))
-    plain = all(_PLAIN.fullmatch(name) for name in path)
-    return f"DYNAMIC_METADATA({':'.join(path)})" if plain else f"CEL({_text(claim_value(PAYLOAD, claim))})"
+    if _is_plain(claim):
+        return f"DYNAMIC_METADATA({':'.join((NAMESPACE, PAYLOAD, *claim_path(claim)))})"
+    return f"CEL({_text(claim_value(PAYLOAD, claim))})"
 
 
-_PLAIN = re.compile(r"[\w.@/+-]+", re.ASCII)
+def _is_plain(claim: str) -> bool:
+    return bool(re.fullmatch(r"[\w.@/+-]+", claim, re.ASCII))
 
 
 def _text(value: str) -> str:
     """A claim as the command for metadata writes it: lists are JSON. Nothing of objects, or of odd texts in lists."""
     number = f"double(int({value})) == {value} ? int({value}) : {value}"
-    odd = f'{value}.join("").matches("[\\"\\\\\\x00-\\x1f]")'
+    odd = rf'{value}.join("").matches("[\"\\\\\\x00-\\x1f]")'
     listed = f"""{value}.size() == 0 ? "[]" : {odd} ? "" : "[\\"" + {value}.join("\\",\\"") + "\\"]\""""
     kind = f"type({value})"
     return f'{kind} in [string, bool] ? {value} : {kind} == double ? ({number}) : {kind} == list ? ({listed}) : ""'
@@ -189,7 +191,9 @@ def _text(value: str) -> str:
 
 def text_functions() -> Message:
     """What expressions need for more than comparing texts."""
-    functions = messages.pack(Cel(cel_config=CelExpressionConfig(enable_string_functions=True)))
+    functions = messages.pack(
+        Cel(cel_config=CelExpressionConfig(enable_string_functions=True, enable_string_concat=True))
+    )
     return TypedExtensionConfig(name="envoy.formatter.cel", typed_config=functions)
 
 

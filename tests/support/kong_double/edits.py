@@ -217,6 +217,9 @@ def _pdk(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
     def upstream(name: str) -> None:
         passage.upstream = name
 
+    def set_path(path: str) -> None:
+        passage.path = path
+
     request = passage.request
     return {
         "ngx.req.get_headers": all_headers,
@@ -228,6 +231,8 @@ def _pdk(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
         "ngx.time": lambda: int(passage.wall()),
         "ngx.now": passage.wall,
         "ngx.null": None,
+        "ngx.re.find": lua.find,
+        "ngx.re.gsub": lua.gsub,
         "ngx.var": lua.table({"host": request.header("host").partition(":")[0], "uri": request.path}),
         "kong.request.get_header": one_header,
         "kong.request.get_headers": all_headers,
@@ -242,6 +247,7 @@ def _pdk(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
         "kong.service.set_upstream": upstream,
         "kong.service.request.set_header": set_header,
         "kong.service.request.clear_header": lambda name: passage.set(name),
+        "kong.service.request.set_path": set_path,
         "kong.client.get_consumer": lambda: lua.table(passage.consumer) if passage.consumer else None,
         "kong.client.get_credential": lambda: lua.table(passage.credential) if passage.credential else None,
         "kong.client.get_forwarded_ip": lambda: passage.original.peer,

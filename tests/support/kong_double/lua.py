@@ -8,6 +8,7 @@ that is wrong. The PDK is written from the documentation: `kong.request`, `kong.
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -130,6 +131,18 @@ def decode_base64(text: str) -> str | None:
         return base64.b64decode(text, validate=True).decode("latin-1")
     except (binascii.Error, ValueError):
         return None
+
+
+def find(text: str, pattern: str, _options: str = "") -> int | None:
+    """`ngx.re.find`: where it begins."""
+    found = re.search(pattern, text)
+    return found.start() + 1 if found else None
+
+
+def gsub(text: str, pattern: str, by: str, _options: str = "") -> str:
+    """`ngx.re.gsub`: `${1}` is a group, `$$` a dollar."""
+    groups = re.compile(r"\$(?:(\$)|\{?(\d+)\}?)")
+    return re.sub(pattern, lambda found: groups.sub(lambda one: one[1] or found[int(one[2])] or "", by), text)
 
 
 def expression(text: str, known: Mapping[str, Any]) -> str:

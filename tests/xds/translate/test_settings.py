@@ -93,7 +93,8 @@ def test_when_a_kong_comes_every_tenant_is_told() -> None:
     told.apply(WITH_KONG, "0.yaml")
     assert sorted(told.snapshot.resources["TENANTS"]) == ["acme", "beta"]
     told.apply(catalogs.BASE, "0.yaml")
-    assert not told.snapshot.resources["TENANTS"] and not told.snapshot.resources["SHARED"]
+    assert not told.snapshot.resources["TENANTS"]
+    assert not told.snapshot.resources["SHARED"]
 
 
 def test_a_tenants_change_is_one_resource_and_so_is_a_services() -> None:
