@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import cold
+import issuers
 import load
 import policies
 import streams
@@ -27,6 +28,7 @@ PARTS = {
     "traffic": ("One tenant's change to traffic on a real Envoy", traffic.figures),
     "policies": ("A change of each policy for one tenant of 10,000, to traffic", policies.figures),
     "overhead": ("What a policy costs a request: CPU of Envoy, microseconds", policies.overhead),
+    "issuers": ("New issuers while 200 connections are open, 10,000 tenants", issuers.figures),
     "streams": ("1,000 delta streams, 10,000 tenants, one tenant changes", streams.figures),
 }
 

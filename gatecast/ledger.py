@@ -13,22 +13,24 @@ that was not committed; what others commit is read and taken as it is.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import structlog
 
 from gatecast.admission import Admission, Busy
+from gatecast.feeds import Feed
 from gatecast.outcomes import Invalid, Outcome, SourceState, Synced
 from gatecast.plane import Applied, Plane
 from gatecast.resource_diffs import ResourceChange, resource_changes
 from gatecast.rollouts import RolledOut, Rollout, Rollouts
-from gatecast.sourcing import Feed
-from tenants.catalog import Changes, Step
+from gatecast.together import together
+from tenants.catalog import Step
 from tenants.documents import Key
 from tenants.errors import Problem, Unavailable
+from tenants.reading import Given
 from tenants.sources import stored
-from tenants.store import Answer, Behind, By, Commit, Once, Store, Write, owner
+from tenants.store import Answer, Behind, By, Change, Commit, Once, Store, Write, owner
 
 __all__ = [
     "Busy", "Invalid", "Ledger", "Outcome", "ResourceChange", "RolledOut", "Rollout", "SourceState", "Synced"
@@ -155,13 +157,7 @@ class Ledger:
 
     async def run(self) -> None:
         """Follow the store and all sources until cancelled. Raises what ends a source: its directory is not there."""
-        running = [asyncio.create_task(work) for work in (self._follow(), *(feed.run() for feed in self.feeds))]
-        try:
-            await asyncio.gather(*running)
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.wait(running)
+        await together(self._follow(), *(feed.run() for feed in self.feeds))
 
     async def sync(self, by: By) -> Synced:
         """Read every source again now, and the store, and the files of secrets. A second caller joins the first."""
@@ -214,9 +210,125 @@ class Ledger:
         return step, tuple(dict.fromkeys((*own, *step.catalog.hurt(before))))
 
     async def _up_to_date(self) -> None:
-        """What is wrong may be right by what others wrote meanwhile. Raises `Behind`, and nothing if nobody knows."""
+        """What is wrong here may be right by what others wrote meanwhile: raises `Behind` then."""
+        newest = self.revision
         with suppress(Unavailable):
             newest = await self.store.revision()
-            if newest == self.revision:
-                return
-        if newest != self.revision: raise Behind(self.revision, newest)
+        if newest != self.revision:
+            raise Behind(self.revision, newest)
+
+    async def _first(self, once: Once | None) -> Answer | None:
+        """The answer to the first request with this Idempotency-Key, if there was one."""
+        first = await self.store.answers.begin(once) if once else None
+        if once and first is None:
+            await self.store.answers.forget(once)
+        return first
+
+    async def _audit_invalid(self, writes: Sequence[Write], by: By, action: str, problems: tuple[Problem, ...]) -> None:
+        target = str(writes[0].key) if len(writes) == 1 else f"{len(writes)} documents"
+        errors = [str(one) for one in problems if one.severity == "error"]
+        details = {"error": "Invalid", "problems": errors[:AUDITED], "count": len(errors)}
+        with suppress(Unavailable):
+            await self.store.audit.record(by, action, target, "refused", details)
+
+    async def _done(self, commit: Commit, step: Step, problems: tuple[Problem, ...], *, dry_run: bool) -> Outcome:
+        if dry_run:
+            resources = await resource_changes(self.plane.builder, step, self.plane.supplies)
+            return Outcome(commit.revision, False, commit.changes, commit.kept_out, problems, resources)
+        if commit.made:
+            await self._publish(step if not commit.kept_out else await self._adopted(commit), commit)
+        return Outcome(
+            commit.revision, commit.made, commit.changes, commit.kept_out, problems, None, commit.answer,
+            commit.replayed,
+        )  # fmt: skip
+
+    async def _adopted(self, commit: Commit) -> Step:
+        """What was committed where that is not all that was judged."""
+        return await self.plane.tried(stored.changed(commit.changes), adopt=True)
+
+    async def _publish(self, step: Step, commit: Commit) -> None:
+        """Take the step that was committed. A defect of ours leaves it to the next one: the store has it."""
+        for change in commit.changes:
+            if change.after:
+                self.sources_of[change.key] = change.after.source
+            else:
+                self.sources_of.pop(change.key, None)
+        before = self.plane.builder.snapshots
+        try:
+            self.on_publish(await self.plane.take(step, commit.revision))
+        except Exception:
+            log.exception("a revision could not be published: this is a defect of gatecast, please report it")
+        self.rollouts.note(commit.revision, before, self.plane.builder.snapshots)
+        for feed in self.feeds:
+            if feed.wishes.open:
+                feed.wake()
+
+    # Inside: what others wrote
+
+    async def _follow(self) -> None:
+        async for newest in self.store.watch(self.revision):
+            while newest > self.revision:
+                try:
+                    await self._alone(self._catch_up)
+                except Unavailable as error:
+                    log.warning("changes of others wait: the store is away", error=str(error))
+                    await asyncio.sleep(self.store.pace.first)
+
+    async def _catch_up(self) -> None:
+        news = await self.store.since(self.revision)
+        if news.revision == self.revision:
+            return
+        gone = frozenset(self.sources_of) - {one.key for one in news.put} if news.whole else news.gone
+        changes = await asyncio.to_thread(stored.changes, news.put, gone)
+        step = await self.plane.tried(changes, adopt=True)
+        done = (*(Change(one.key, None, one) for one in news.put), *(Change(key, None, None) for key in gone))
+        await self._publish(step, Commit(news.revision, done))
+
+    # Inside: sources
+
+    async def _sync(self, by: By) -> Synced:
+        async def again() -> None:
+            await self._catch_up()
+            self._insist()
+
+        await self._alone(again)
+        await asyncio.gather(*(feed.sync() for feed in self.feeds))
+        await self.plane.look()
+        states = self.sources()
+        failed = [f"{one.name}: {one.last_error}" for one in states if one.last_error]
+        await self.store.audit.record(by, "sync", "sources", "failed" if failed else "done", {"errors": failed})
+        return Synced(self.revision, states)
+
+    async def _reconciled(self, feed: Feed) -> None:
+        asked = feed.wishes
+        pins = frozenset(pin.key for pin in await self.store.pins())
+        kept = asked.kept(self.plane.catalog, self.sources_of, pins, feed.family)
+        trial = await self.plane.tried(asked.changes(kept))
+        writes = await asyncio.to_thread(asked.writes, trial, kept, self.sources_of, feed.family)
+        done = Commit(self.revision)
+        if writes:
+            by = feed.by(sorted({one.source for one in writes}))
+            done = await self.store.commit(writes, by, action="source", seen=self.revision)
+        settled = asked.settled(trial.catalog, kept) - {one.key for one in done.kept_out}
+        step = trial
+        if len(settled) < len(asked.open):
+            step = await self.plane.tried(asked.taken(trial, done.changes, settled), adopt=True)
+        if step.catalog is not self.plane.catalog:
+            await self._publish(step, done)
+        feed.wishes = feed.wishes.without(asked, settled)
+        feed.told = feed.wishes.problems(trial.catalog, kept)
+
+    def _insist(self, keys: frozenset[Key] | None = None) -> None:
+        """Sources are to say again what they say: all of it, or what is under these names."""
+        for feed in self.feeds:
+            own = {key: stored.label(one) for key, one in self.sources_of.items() if owner(one) == feed.family}
+            feed.wishes = feed.wishes.again(own, keys)
+            feed.wake()
+
+    def _wishes(self) -> dict[Key, tuple[Problem, ...]]:
+        return {key: found for feed in self.feeds for key, found in feed.told.items()}
+
+    def given(self, family: str) -> tuple[Given, ...]:
+        """What is in force of a family of sources."""
+        own = (self.plane.catalog.given(key) for key, one in sorted(self.sources_of.items()) if owner(one) == family)
+        return tuple(one for one in own if one is not None)

@@ -48,10 +48,14 @@ def _changes(
         old, new = before.get(gateway, Snapshot.empty(gateway)), after.get(gateway, Snapshot.empty(gateway))
         for kind in KINDS:
             names = new.changed(kind, 0) if gateway in before and gateway in after else None
-            yield from _of_kind(old, new, kind, names if names is not None else {*old.resources[kind], *new.resources[kind]})
+            yield from _of_kind(
+                old, new, kind, names if names is not None else {*old.resources[kind], *new.resources[kind]}
+            )
 
 
-def _of_kind(old: Snapshot, new: Snapshot, kind: str, names: Iterator[str] | frozenset[str] | set[str]) -> Iterator[ResourceChange]:
+def _of_kind(
+    old: Snapshot, new: Snapshot, kind: str, names: Iterator[str] | frozenset[str] | set[str]
+) -> Iterator[ResourceChange]:
     for name in names:
         was, now = old.get(kind, name), new.get(kind, name)
         one = now or was

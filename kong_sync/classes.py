@@ -76,9 +76,10 @@ class Shape:
     header: str
     starts: tuple[str, ...] | None
     patterns: tuple[str, ...]
+    claim: str = ""
 
-    def place(self, *, keyed: bool, tenant: str = "") -> Place:
-        return Place(self.gateway, self.source, self.header, tenant, keyed)  # type: ignore[arg-type]
+    def place(self, *, keyed: bool) -> Place:
+        return Place(self.gateway, self.source, self.header, "", keyed, self.claim)  # type: ignore[arg-type]
 
 
 def header_of(gateway: Gateway) -> str:

@@ -16,7 +16,7 @@ from kong_sync.classes import HTTP, Shape, header_of, read
 from kong_sync.matching import EVERYWHERE, begins, pattern
 from kong_sync.model import World
 from kong_sync.names import Made, identity, name, plugin, ref, tags
-from kong_sync.plugins import Plugin, ending
+from kong_sync.plugins import Plugin, claim_path, ending
 from tenants.documents import Gateway, Route
 from tenants.effective import base
 from tenants.tokens import Jwt
@@ -30,7 +30,9 @@ def shape_of(gateway: Gateway, routes: Mapping[str, Route], *, alone: bool) -> S
     matches = [routes[one].match for one in sorted(routes)]
     starts = None if alone else tuple(sorted({begins(match) for match in matches}))
     patterns = (EVERYWHERE,) if alone else tuple(sorted({pattern(match) for match in matches}))
-    return Shape(gateway.id, gateway.tenant.source, header_of(gateway), starts, patterns)
+    selector = gateway.tenant
+    claim = (selector.name or "") if selector.source == "claim" else ""
+    return Shape(gateway.id, selector.source, header_of(gateway), starts, patterns, claim)
 
 
 def token_of(gateway: Gateway) -> Jwt | None:
@@ -53,8 +55,7 @@ def _guard(gateway: Gateway, shape: Shape) -> str:
     if gateway.tenant.source == "header":
         return lua.header_guard(shape.header, paths)
     if gateway.tenant.source == "claim":
-        claim = gateway.tenant.name or ""
-        return lua.claim_guard(shape.header, [claim] if ":" in claim else claim.split("."), paths)
+        return lua.claim_guard(shape.header, claim_path(shape.claim), paths)
     return ""
 
 

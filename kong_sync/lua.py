@@ -63,10 +63,25 @@ local function preflight()
 end
 """
 
+# Kong routes by `x_tenant_id` as by `x-tenant-id`. HTTP/2 has no raw header; its names come as they are.
+_DISGUISED = """
+local plain = HEADER:gsub("_", "-")
+local function disguised()
+  local known, raw = pcall(ngx.req.raw_header)
+  for line in (known and raw or ""):gmatch("\\n([^:%s]+)%s*:") do
+    local lower = line:lower()
+    if lower ~= HEADER and lower:gsub("_", "-") == plain then return true end
+  end
+  for name in pairs(ngx.req.get_headers(0)) do
+    local lower = name:lower()
+    if lower ~= HEADER and lower:gsub("_", "-") == plain then return true end
+  end
+end
+"""
+
 _BY_HEADER = """
 local function look()
   local found
-  local plain = HEADER:gsub("_", "-")
   for name, value in pairs(ngx.req.get_headers(0)) do
     local lower = name:lower()
     if lower:gsub("_", "-") == plain then
@@ -74,11 +89,7 @@ local function look()
       found = value
     end
   end
-  local known, raw = pcall(ngx.req.raw_header)
-  for line in (known and raw or ""):gmatch("\\n([^:%s]+)%s*:") do
-    local lower = line:lower()
-    if lower ~= HEADER and lower:gsub("_", "-") == plain then return refuse(400, "bad_tenant_header") end
-  end
+  if disguised() then return refuse(400, "bad_tenant_header") end
   if not found then
     if preflight() then return end
     return refuse(404, "unknown_tenant")
@@ -203,6 +214,7 @@ end
 _BY_CLAIM = """
 ngx.req.clear_header(HEADER)
 local function look()
+  if disguised() then return refuse(400, "bad_tenant_header") end
   if preflight() then return end
   local claims, why = token()
   if not claims then return refuse(401, why, why == "token_missing" and "Bearer" or 'Bearer error="invalid_token"') end
@@ -239,8 +251,9 @@ local function check()
     end
     if not good then return refuse(403, "token_not_for_this_audience") end
   end
-  if CLAIM and claim(claims, CLAIM) ~= (TENANT or kong.request.get_header(HEADER)) then
-    return refuse(403, "wrong_tenant")
+  for i = 1, #CLAIMS do
+    local named = TENANT or kong.request.get_header(HEADER)
+    if claim(claims, CLAIMS[i]) ~= named then return refuse(403, "wrong_tenant") end
   end
   for i = 1, #FORWARD do
     local found = claim(claims, FORWARD[i][1])
@@ -310,25 +323,25 @@ def header_guard(header: str, paths: Iterable[str] | None) -> str:
     bodies = _refusals("bad_tenant_header", "unknown_tenant")
     known = None if paths is None else list(paths)
     head = "" if paths is not None else "local PATHS\n"
-    return head + _with(_EXIT + _OURS + _BY_HEADER, PATHS=known, HEADER=header, TYPE=JSON, BODIES=bodies)
+    return head + _with(_EXIT + _OURS + _DISGUISED + _BY_HEADER, PATHS=known, HEADER=header, TYPE=JSON, BODIES=bodies)
 
 
 def claim_guard(header: str, claim: Iterable[str], paths: Iterable[str] | None) -> str:
     """Before routing: the tenant that a token says, into our own header; the token is verified behind."""
-    bodies = _refusals("token_missing", "token_invalid", "unknown_tenant")
+    bodies = _refusals("token_missing", "token_invalid", "unknown_tenant", "bad_tenant_header")
     known = None if paths is None else list(paths)
     head = "" if paths is not None else "local PATHS\n"
-    text = _EXIT + _OURS + _READ + _BY_CLAIM
+    text = _EXIT + _OURS + _DISGUISED + _READ + _BY_CLAIM
     return head + _with(text, PATHS=known, HEADER=header, CLAIM=list(claim), TYPE=JSON, BODIES=bodies)
 
 
 def token_check(**said: Any) -> str:
     """What the plugin `jwt` does not look at: issuer, audience, tenant, algorithm. It verifies the same token behind.
 
-    ISSUER, AUDIENCES, ALGORITHMS, REQUIRED, SKEW, FORWARD; CLAIM and TENANT or HEADER where a claim names the tenant.
+    ISSUER, AUDIENCES, ALGORITHMS, REQUIRED, SKEW, FORWARD, CLAIMS; TENANT or HEADER says whom the claims must name.
     """
     names = ("token_missing", "token_invalid", "token_expired", "token_not_for_this_audience", "wrong_tenant")
-    absent = "".join(f"local {name}\n" for name in ("CLAIM", "TENANT", "HEADER") if said.get(name) is None)
+    absent = "".join(f"local {name}\n" for name in ("TENANT", "HEADER") if said.get(name) is None)
     return absent + _with(_EXIT + _READ + _CHECK, **said, TYPE=JSON, BODIES=_refusals(*names))
 
 

@@ -49,7 +49,7 @@ def taken(route: Route, tenant_header: str) -> Taken:
 def pattern(match: Match) -> str:
     """The path as one of Kong's: `~` and a regular expression that is anchored at the beginning."""
     if match.regex is not None:
-        return f"~(?:{match.regex.removeprefix('^')})$"
+        return f"~/{{0}}(?:{match.regex})$"  # Kong wants a slash at the beginning: there is none of it
     if match.path is not None:
         return f"~{_escaped(match.path)}$"
     prefix = match.prefix or "/"
@@ -86,7 +86,8 @@ def _condition(match: HeaderMatch) -> str:
 
 def _escaped(path: str) -> str:
     """The path as Kong compares it, with nothing special in it: escapes are decoded, but for reserved characters."""
-    return re.sub("(?:%[0-9A-Fa-f]{2})+", _decoded, path).translate(_SPECIAL)
+    plain = re.sub("(?:%[0-9A-Fa-f]{2})+", _decoded, path).translate(_SPECIAL)
+    return re.sub("/{2,}", lambda found: f"/{{{len(found[0])}}}", plain)  # Kong takes no pattern with an empty segment
 
 
 def _decoded(escapes: re.Match[str]) -> str:

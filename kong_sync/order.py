@@ -310,6 +310,7 @@ def _released(work: Work) -> list[Step]:
 
 def _prepare(draft: Drafting, work: Work, rows: _Rows) -> None:
     needed = {reference(after, "route") for _key, _before, after in work.put_of("plugins")}
+    after = frozenset({ROUTER}) & draft.pending
     later = {key for key, _before, _after in rows.retargeted} | {("services", one["id"]) for one in rows.disabled}
     for level in LEVELS:
         steps = []
@@ -319,11 +320,11 @@ def _prepare(draft: Drafting, work: Work, rows: _Rows) -> None:
                     steps.append(put("routes", routing.park(after), part=True))
             elif key not in later and key not in rows.ended and not _emptied(key, before, after):
                 steps.append(_update(key[0], before, after))
-        draft.add("prepare", steps, frozenset({ROUTER}) if _touches_gates(work, steps) else frozenset())
+        draft.add("prepare", steps, after if _touches_gates(steps) else frozenset())
 
 
-def _touches_gates(work: Work, steps: Iterable[Step]) -> bool:
-    """Whether a gate is changed, or hidden by a new one."""
+def _touches_gates(steps: Iterable[Step]) -> bool:
+    """Routes that were closed, and those of a plan before, must be so before a gate is another."""
     return any(step.kind == "plugins" and step.body["name"] in gates.GATES for step in steps)
 
 

@@ -52,7 +52,7 @@ def part(tenant: TenantSettings, world: World, common: Common) -> Part:
     if not shape.header and not tenant.hosts:
         return Part()
     if tenant.suspended:
-        return Part(classes=(_ended(SUSPENDED, tenant, shape),))
+        return Part(classes=(_ended(SUSPENDED, tenant, shape),) if shape.patterns else ())
     own, classes, problems = [], [], []
     held: dict[int, _Held] = {}  # most routes of a tenant have the very same policies
     for settings in _everything(tenant, shape):

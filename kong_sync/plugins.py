@@ -33,7 +33,8 @@ from tenants.tokens import Jwt
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a policy holds. `header`: the one that names the tenant, "" where the host does; `tenant`: of the class of
-    one, "" where tenants share. `keyed`: Kong knows the tenant as a consumer, so a limit is the consumer's.
+    one, "" where tenants share. `claim`: that the gateway knows tenants by. `keyed`: Kong knows the tenant as a
+    consumer, so a limit is the consumer's.
     """
 
     gateway: str
@@ -41,6 +42,7 @@ class Place:
     header: str = ""
     tenant: str = ""
     keyed: bool = False
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,21 +155,21 @@ def _jwt(policy: Jwt, place: Place) -> Effect:
 
 @lru_cache(maxsize=4096)
 def _token_check(policy: Jwt, place: Place) -> str:
-    claim = _claim_path(policy.tenant_claim) if policy.tenant_claim else None
+    claims = [claim_path(name) for name in dict.fromkeys((place.claim, policy.tenant_claim)) if name]
     return lua.token_check(
         ISSUER=policy.issuer,
         AUDIENCES=list(policy.audiences),
         ALGORITHMS=dict.fromkeys(policy.algorithms, True),
         REQUIRED=policy.required,
         SKEW=int(policy.clock_skew.total_seconds()),
-        FORWARD=[[_claim_path(name), header] for name, header in policy.forward_claims],
-        CLAIM=claim,
-        TENANT=(place.tenant or None) if claim else None,
-        HEADER=(place.header or None) if claim else None,
+        FORWARD=[[claim_path(name), header] for name, header in policy.forward_claims],
+        CLAIMS=claims,
+        TENANT=(place.tenant or None) if claims else None,
+        HEADER=(place.header or None) if claims else None,
     )
 
 
-def _claim_path(name: str) -> list[str]:
+def claim_path(name: str) -> list[str]:
     """A dot descends; a claim with a colon is named by a URI: one name."""
     return [name] if ":" in name else name.split(".")
 
@@ -334,7 +336,7 @@ BESIDE: Mapping[str, str] = MappingProxyType(
         "Route.split": "approximate: services of a split share the protocol of the first",
         "Service.protocol": "approximate: `http2` is spoken to as HTTP/1.1",
         "Service.tls": "approximate: `sni` is the Host too; `ca_file` and `certificate` are not there, so Kong's own"
-        " authorities count",
+        " authorities count; with `grpc` nothing can be verified, so where that is asked for nobody gets through",
         "Service.circuit_breaker": "unsupported: Kong has no such limits, so none is enforced",
     }
 )

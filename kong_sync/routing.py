@@ -17,6 +17,7 @@ from kong_sync.states import reference
 
 PARKED = "parked.invalid"
 """The host of a route that takes nothing. It has no service either: who sends this host gets 503."""
+_GROUP = re.compile(r"\((?:[^()\\]|\\.|\([^()]*\))*\)")
 LISTS = ("hosts", "paths", "methods", "snis", "sources", "destinations", "protocols")
 Match = Mapping[str, frozenset[Any]]
 """Attribute -> values; a header is the attribute `header <name>`. What is not there takes everything."""
@@ -229,7 +230,7 @@ def _literal(path: str) -> str:
     """What all paths that match begin with."""
     if not path.startswith("~"):
         return path
-    if "|" in path:
+    if "|" in _GROUP.sub("", path):
         return ""
     plain = re.match(r"[^.^$*+?{}\[\]\\()]*", path[1:])
     assert plain is not None

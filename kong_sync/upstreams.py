@@ -105,7 +105,7 @@ def service_entity(gateway: str, one: ServiceSpec, services: Mapping[str, Servic
         "read_timeout": one.read,
         "write_timeout": one.write,
         "enabled": True,
-        "tls_verify": tls.verify if tls else None,
+        "tls_verify": tls.verify if tls and protocol(first) == "https" else None,
         "tags": tags(gateway),
     }
     return Made("services", body)
@@ -135,7 +135,7 @@ def _ms(length: timedelta) -> int:
 def weights(backends: tuple[Backend, ...], services: Mapping[str, Service]) -> dict[str, int]:
     """By target: so that each service gets its share, and within it each endpoint its own."""
     pools = {one.service: _endpoints(services[one.service]) for one in backends if one.service in services}
-    common = lcm(*(sum(pool.values()) for pool in pools.values())) if pools else 1
+    common = lcm(*(sum(pool.values()) for pool in pools.values() if pool))
     found: dict[str, int] = {}
     for one in backends:
         pool = pools.get(one.service, {}) if one.weight else {}
@@ -156,6 +156,9 @@ def _scaled(found: dict[str, int]) -> dict[str, int]:
 
 
 def _endpoints(service: Service) -> dict[str, int]:
+    """Kong cannot verify a service that speaks gRPC: where that is asked for, it gets no requests."""
+    if service.tls is not None and service.tls.verify and service.protocol == "grpc":
+        return {}
     if service.dns is not None:
         return {f"{service.dns.host}:{service.dns.port}": 1}
     return {_target(one.address): one.weight for one in service.endpoints}

@@ -103,6 +103,7 @@ _BY_GRPC: Mapping[Loc, tuple[str, str]] = MappingProxyType(
     {
         ("policies", "authz", "service"): ("GC216", "an authorization server"),
         ("rate_limit_service", "service"): ("GC217", "a rate limit service"),
+        ("tracing", "service"): ("GC218", "a collector of traces"),
     }
 )
 """The fields that name a service which is asked by gRPC, and what it is."""

@@ -62,7 +62,8 @@ class Provider:
         uri = self.source.uri or await self._discover()
         answer = await self._get(uri, secure=not self.source.uri and self.source.issuer.startswith("https:"))
         try:
-            return Fetched(parse(answer.body, answer.content_type), lifetime(answer.headers, wall))
+            keys = parse(answer.body, answer.content_type, symmetric=self.source.symmetric)
+            return Fetched(keys, lifetime(answer.headers, wall))
         except Unfit as why:
             raise Unfit(why.kind, f"{shown(answer.url)}: {why}") from None
 

@@ -22,7 +22,7 @@ from tenants.errors import Refused
 from tenants.reading import MAX_FILE, Given
 from tenants.sources.scan import identity, moved, reason, scan
 from tenants.sources.stamps import UNSURE, Content, Stamps, Unreadable, different, remembered, unquiet
-from tenants.sources.tree import Files, refusal, remembered_files, step
+from tenants.sources.tree import refusal, remembered_files, step
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ async def changes(
         there = await asyncio.to_thread(os.path.exists, root)
         raise Refused(f"settings directory {root}: {'it is a file' if there else 'there is no such directory'}")
     files = remembered_files(before)
-    started, known, asked = False, dict.fromkeys(files.said, UNSURE), asked or asyncio.Event()
+    started, asked = False, asked or asyncio.Event()
+    known: Stamps = dict.fromkeys(files.said, UNSURE)
     async with aclosing(_wakes(root, limits, stop or asyncio.Event(), asked)) as wakes:
         async for told in wakes:
             now = asked.is_set()

@@ -17,7 +17,7 @@ from tenants.documents import Key
 from tenants.errors import Problem
 from tenants.faults import Fault
 from tenants.reading import Given, body
-from tenants.sources.stored import changed, label, source_of
+from tenants.sources.stored import changed, source_of
 from tenants.store.revisions import Change, Write, owner
 
 Word = tuple[Given | Problem, ...]
@@ -57,13 +57,14 @@ class Wishes:
         """These with everything open again, or what is under these names.
 
         `own`: the place of each document that the source has in force. What it does not say any more is to go, unless
-        some of what it says cannot be read.
+        some of what it says cannot be read, or it has said nothing at all.
         """
-        some = set(self.whole) | (set() if self.loose else set(own))
+        own = own if self.whole and not self.loose else {}
+        some = {*self.whole, *own}
         opened = self.open.mutate()
         for key in some if keys is None else some & set(keys):
             said = self.whole.get(key, _NONE)
-            gone = {own[key]: ()} if key in own and own[key] not in said and not self.loose else {}
+            gone: dict[str, Word] = {own[key]: ()} if key in own and own[key] not in said else {}
             opened[key] = opened.get(key, _NONE).update(gone).update(said)
         return replace(self, open=opened.finish())
 
@@ -81,16 +82,18 @@ class Wishes:
 
     def changes(self, kept: Collection[Key]) -> Changes:
         """What is open, but for what is kept out, as changes for the catalog."""
-        spoken = [(key, place, word) for key, said in self.open.items() if key not in kept for place, word in said.items()]
+        spoken = [
+            (key, place, word) for key, said in self.open.items() if key not in kept for place, word in said.items()
+        ]
         parts = [part for _key, _place, word in spoken for part in word]
         put = sorted((one for one in parts if isinstance(one, Given)), key=lambda one: (one.file, one.line, one.key))
-        broken = sorted((one for one in parts if isinstance(one, Problem)), key=lambda one: (one.file, one.line, str(one)))
+        broken = sorted(
+            (one for one in parts if isinstance(one, Problem)), key=lambda one: (one.file, one.line, str(one))
+        )
         gone = frozenset((place, key) for key, place, word in spoken if not word)
         return Changes(tuple(put), frozenset(), tuple(broken), gone)
 
-    def writes(
-        self, trial: Step, kept: Collection[Key], sources: Mapping[Key, str], family: str
-    ) -> tuple[Write, ...]:
+    def writes(self, trial: Step, kept: Collection[Key], sources: Mapping[Key, str], family: str) -> tuple[Write, ...]:
         """What comes into force by a trial of `changes`, or comes from another place now, as writes for the store."""
         return tuple(
             write
@@ -103,12 +106,11 @@ class Wishes:
         return frozenset(key for key in self.open if (not kept[key] if key in kept else after.settled(key)))
 
     def taken(self, trial: Step, done: Iterable[Change], settled: Collection[Key]) -> Changes:
-        """What the catalog is to take over of a trial that left something open: the documents that were written."""
-        made = changed(done)
-        keys = {one.key for one in made.put} | settled
-        better = {key: given for key in keys if (given := trial.catalog.given(key)) is not None}
-        put = {one.key: better.get(one.key, one) for one in made.put}
-        return Changes(tuple(put.values()), made.drop, made.broken)
+        """What the catalog is to take over of a trial that left something open: what was written, and where it stands."""
+        made, now = changed(done), trial.catalog.given
+        put = {one.key: one for one in made.put}
+        put |= {key: given for key in (*put, *settled) if (given := now(key)) is not None}
+        return Changes(tuple(put.values()), made.drop | put.keys(), made.broken)
 
     def without(self, asked: "Wishes", settled: Iterable[Key]) -> Self:
         """These without what was settled, unless the source has said something else since it was asked."""
@@ -118,19 +120,16 @@ class Wishes:
                 del open[key]
         return replace(self, open=open.finish())
 
-    def problems(
-        self, after: Catalog, kept: Mapping[Key, tuple[Problem, ...]]
-    ) -> dict[Key, tuple[Problem, ...]]:
+    def problems(self, after: Catalog, kept: Mapping[Key, tuple[Problem, ...]]) -> dict[Key, tuple[Problem, ...]]:
         """What is wrong with what is open, by name, or by ("file", place) where there is none."""
         named = {key: kept[key] if key in kept else after.problems_of(key) for key in self.open}
         return {**named, **{Key("file", place): found for place, found in self.loose.items()}}
 
     def _words(self, found: Changes) -> dict[tuple[Key, str], Word]:
         words: dict[tuple[Key, str], list[Given | Problem]] = defaultdict(list)
-        for key, place in ((key, place) for key in found.drop for place in self.whole.get(key, _NONE)):
-            words[key, place] = []
-        for place, key in found.withdrawn:
-            words[key, place] = []
+        dropped = ((name, place) for name in found.drop for place in self.whole.get(name, _NONE))
+        for name, place in (*dropped, *((name, place) for place, name in found.withdrawn)):
+            words[name, place] = []
         for given in found.put:
             words[given.key, given.file].append(given)
         for problem in found.broken:

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from engines import postgres_url, template, url
 
 from gatecast.cli import main
 from gatecast.config import Settings
+
+__all__ = ["postgres_url", "template", "url"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Every policy on a Kong, by the requests it must pass and refuse (the double; a real one where KONG_ADMIN_URL is set)."""
+"""Every policy on a Kong, by the requests it must pass and refuse: the double, or a real one (`kong_gates`)."""
 
 from typing import Any
 
@@ -181,7 +181,8 @@ async def test_a_suspended_tenant_is_refused_on_every_path(gate: Gate) -> None:
 
 
 async def test_a_split_a_moved_route_and_a_rewrite_reach_what_they_name(gate: Gate) -> None:
-    split = "kind: Route\nid: half\nmatch: {prefix: /half}\nsplit: [{service: orders, weight: 50}, {service: other, weight: 50}]"
+    split = "kind: Route\nid: half\nmatch: {prefix: /half}\n"
+    split += "split: [{service: orders, weight: 50}, {service: other, weight: 50}]"
     inner = "kind: Route\nid: inner\nmatch: {prefix: /in}\nservice: orders\nrewrite: {prefix: /v2/inner}"
     regex = "kind: Route\nid: regex\nmatch: {regex: '/r/[0-9]+'}\nservice: orders\n"
     regex += "rewrite: {regex: '^/r/([0-9]+)$', substitution: '/items/\\1'}"

@@ -1,10 +1,11 @@
 """What a server process exposes at /metrics, so that pages, rules and dashboards can be held against it.
 
-    exposed.families()      # {"gatecast_xds_pushes_total": ("counter", {"kind"}), ...}, also those of the process
-    exposed.samples()       # what an expression may name: {"gatecast_apply_seconds_bucket": {"le"}, ...}
+exposed.families()      # {"gatecast_xds_pushes_total": ("counter", {"kind"}), ...}, also those of the process
+exposed.samples()       # what an expression may name: {"gatecast_apply_seconds_bucket": {"le"}, ...}
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
@@ -47,6 +48,7 @@ def families() -> Mapping[str, tuple[str, frozenset[str]]]:
     return found
 
 
+@cache
 def samples() -> Mapping[str, frozenset[str]]:
     """Labels by the name of a series."""
     found: dict[str, frozenset[str]] = {}

@@ -1,7 +1,7 @@
 """From documents to what a sidecar is told and to a Kong that has it: `from kong_worlds import world, load`.
 
-    told = world(GATEWAY, TENANTS)                 through the builder and the wire, as a sidecar gets it
-    load(kong, translate(told))                    straight into the double, effective
+told = world(GATEWAY, TENANTS)                 through the builder and the wire, as a sidecar gets it
+load(kong, translate(told))                    straight into the double, effective
 """
 
 import json

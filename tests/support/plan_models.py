@@ -5,7 +5,7 @@ meets when the two timers show different moments. Matching is the double's; of p
     world = World(kong.rows); world.answer(request) -> the host behind, "" if refused
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -149,24 +149,25 @@ class World:
                     break
 
 
-def passes(name: str, row: Entity, asked: Asked, *worlds: World) -> bool:
-    """Whether a gate lets a request through, by the credentials and groups of any of these worlds."""
-    config = row.get("config") or {}
+def passes(name: str, row: Entity, asked: Asked, known: Iterable[str], *worlds: World) -> bool:
+    """Whether a gate lets a request through, by the credentials and groups of any of these worlds. `known`: the gates
+    on the way, for who asks is what jwt and key-auth found out."""
+    shown = {"jwt": asked.token, "key-auth": asked.key}
     if name == "request-termination":
         return False
-    if name in ("jwt", "key-auth"):
-        credential = asked.token if name == "jwt" else asked.key
-        return any(credential in world.people for world in worlds)
-    people = [world.people[one] for world in worlds for one in (asked.token, asked.key) if one in world.people]
+    if name in shown:
+        return any(shown[name] in world.people for world in worlds)
+    credentials = [shown[one] for one in known if one in shown]
+    people = [world.people[one] for world in worlds for one in credentials if one in world.people]
     if name == "acl":
-        return any(not groups.isdisjoint(config["allow"]) for _user, groups in people)
+        return any(not groups.isdisjoint(row["config"]["allow"]) for _user, groups in people)
     return any(user == asked.tenant for user, _groups in people)
 
 
 def answer(asked: Asked, router: World, plugins: World, now: World) -> str:
     """The host that answers, "" if the request is refused, as the timers show it."""
     met = router.met(asked, plugins)
-    if met is None or not all(passes(name, row, asked, now) for name, row in met.gates.items()):
+    if met is None or not all(passes(name, row, asked, met.gates, now) for name, row in met.gates.items()):
         return ""
     return met.host
 
@@ -174,11 +175,13 @@ def answer(asked: Asked, router: World, plugins: World, now: World) -> str:
 def allowed(asked: Asked, host: str, *worlds: World) -> bool:
     """Whether this host may answer: it does so in one of these worlds, and each gate that stands before it there is
     passed as it is there or as it is in another of them."""
-    met = [one.met(asked) for one in worlds]
-    for mine in met:
-        if mine is not None and mine.host == host and all(
-            any(passes(name, one.gates[name], asked, *worlds) for one in met if one and name in one.gates)
+    met = [found for found in (one.met(asked) for one in worlds) if found]
+    known = {name for one in met for name in one.gates}
+    return any(
+        mine.host == host
+        and all(
+            any(passes(name, one.gates[name], asked, known, *worlds) for one in met if name in one.gates)
             for name in mine.gates
-        ):
-            return True
-    return False
+        )
+        for mine in met
+    )

@@ -23,7 +23,8 @@ def bootstrap(gateway: Gateway, views: Iterable[TenantView], services: Mapping[s
     needs = [translate.Needs(translate.gateway_needs(gateway), translate.claimed(gateway)), *(one for _, one in built)]
     specs = sorted({spec for one in needs for spec in one.clusters}, key=lambda spec: spec.name)
     clusters = [_cluster(services[spec.service], spec) for spec in specs]
-    listeners = [_listener(messages.to_dict(one.message), inline, _filters(needs)) for one in translate.listeners(gateway)]
+    filters = _filters(needs)
+    listeners = [_listener(messages.to_dict(one.message), inline, filters) for one in translate.listeners(gateway)]
     return {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "layered_runtime": {"layers": [{"name": "static", "static_layer": RUNTIME}]},

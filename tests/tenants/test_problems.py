@@ -301,6 +301,22 @@ BESIDE: dict[str, tuple[str, Expected]] = {
         "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\nrate_limit_service:\n  service: orders\n",
         [("GC217", "rate_limit_service.service", 5)],
     ),
+    "an unknown collector of traces": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntracing:\n  service: otel\n",
+        [("GC202", "tracing.service", 5)],
+    ),
+    "a collector of traces that does not speak gRPC": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntracing:\n  service: orders\n",
+        [("GC218", "tracing.service", 5)],
+    ),
+    "more traces than requests": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntracing:\n  service: otel\n  sample: 101\n",
+        [("GC106", "tracing.sample", 6)],
+    ),
+    "an access log at no place": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\naccess_log:\n  path: access.log\n",
+        [("GC105", "access_log.path", 5)],
+    ),
     "a certificate of an unknown tenant": (
         f"{CERTIFICATE}id: c\ntenant: nobody\n",
         [("GC221", "tenant", 5)],

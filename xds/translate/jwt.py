@@ -92,7 +92,8 @@ def provider(policy: Jwt, local: bool) -> Provider:
     """The provider a policy needs; `local`: the gateway allows key sets on loopback."""
     jwks = policy.jwks
     inline = jwks.text() if jwks and jwks.keys else ""
-    source = None if inline else Source(policy.issuer, (jwks and jwks.uri) or "", local)
+    secrets = any(name.startswith("HS") for name in policy.algorithms)
+    source = None if inline else Source(policy.issuer, (jwks and jwks.uri) or "", local, secrets)
     skew = -(-policy.clock_skew // timedelta(seconds=1))  # 0 would be Envoy's default, a minute
     algorithms = tuple(sorted(policy.algorithms))
     said = [policy.issuer, policy.audiences, algorithms, skew, source and source.uri, local, inline]

@@ -26,8 +26,13 @@ FractionalPercent = messages.message("envoy.type.v3.FractionalPercent")
 Percent = messages.message("envoy.type.v3.Percent")
 BoolValue = messages.message("google.protobuf.BoolValue")
 
-TAGS = {"gatecast.tenant": TENANT, "gatecast.route": ROUTE, "gatecast.revision": REVISION}
-"""What every span says besides what OpenTelemetry's conventions ask for."""
+TAGS = {
+    "gatecast.tenant": TENANT,
+    "gatecast.route": ROUTE,
+    "gatecast.revision": REVISION,
+    "http.url": "%REQ(:scheme)%://%REQ(:authority):256%%PATH(NQ:ORIG_OR_PATH):2048%",  # Envoy's own has the query
+}
+"""What every span says besides what Envoy says by itself."""
 
 MILLIONTHS = 10_000  # of a percent
 

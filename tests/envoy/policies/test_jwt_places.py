@@ -1,13 +1,19 @@
 """`jwt` wherever a document says it: gateway, organisation, route, tenant, override; several issuers side by side."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 
 import edges
 import idps
+import jwt
 import pytest
 import pytest_asyncio
 import tokens
+
+from tenants.keysets.keys import parse
+from tenants.keysets.source import Source
+from tenants.keysets.state import State
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
@@ -139,6 +145,27 @@ async def test_only_the_listed_algorithms_pass_whatever_the_key_could(edge: edge
     assert {alg: await code(edge, "wide", token) for alg, token in signed.items()} == dict.fromkeys(signed, "ok")
 
 
+async def test_a_shared_secret_counts_only_where_its_algorithm_is_listed(edge: edges.Edge) -> None:
+    issuer, secret = "https://hmac.example", b"s" * 32
+    jwk = {"kty": "oct", "kid": "1", "k": base64.urlsafe_b64encode(secret).rstrip(b"=").decode()}
+    both = {"keys": [jwk, idps.key("2", "ES256").public()]}
+    body = json.dumps(both).encode()
+    states = {Source(issuer, "", True, wide): State(parse(body, symmetric=wide)) for wide in (True, False)}
+    await edge.served.plane.keyed(states)
+    await edge.put(
+        edges.tenant("listed", jwt={"issuer": issuer, "algorithms": ["HS256", "ES256"]}),
+        edges.tenant("usual", jwt={"issuer": issuer}),
+    )
+    signed = {alg: jwt.encode({"iss": issuer}, secret, alg, headers={"kid": "1"}) for alg in ("HS256", "HS384")}
+    assert {alg: await code(edge, "listed", token) for alg, token in signed.items()} == {
+        "HS256": "ok",
+        "HS384": "token_invalid",
+    }
+    assert {alg: await code(edge, "usual", token) for alg, token in signed.items()} == dict.fromkeys(
+        signed, "token_invalid"
+    )
+
+
 async def test_no_document_can_bring_a_key_that_stops_the_others(edge: edges.Edge) -> None:
     """Envoy refuses a whole filter for one bad key; so the document is refused, with the number of the key."""
     idp = idps.Idp("ES256", port=1)
@@ -156,8 +183,8 @@ async def test_no_document_can_bring_a_key_that_stops_the_others(edge: edges.Edg
     ]
     before = edge.served.sent("ECDS")
     for one in bad:
-        jwt = {"issuer": idp.issuer, "jwks": {"keys": [good, one]}}
-        await edge.served.apply(json.dumps(edges.tenant("refused", jwt=jwt)))
+        said = {"issuer": idp.issuer, "jwks": {"keys": [good, one]}}
+        await edge.served.apply(json.dumps(edges.tenant("refused", jwt=said)))
         (problem,) = edge.served.plane.problems()
         assert problem.code in ("GC122", "GC124"), problem
         assert problem.path == "policies.jwt.jwks.keys[1]", problem

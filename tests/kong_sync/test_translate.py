@@ -1,0 +1,222 @@
+"""Worlds to entities: what they are, that the same world is the same bytes, and that a change is made of changes alone.
+
+Run as a program this file prints what the test of fresh processes compares.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import corpora
+import kong_worlds
+import kongs
+import pytest
+import yaml
+
+from kong_sync.classes import parked
+from kong_sync.entities import KINDS, Entity, tenant
+from kong_sync.model import World
+from kong_sync.names import canonical
+from kong_sync.translate import Desired, Options, translate
+from tenants.catalog import Touched
+from xds.builder import Builder
+
+ROOT = Path(__file__).parents[2]
+PYTHONS = ("\\p", "(?i)")
+"""What the double's patterns (Python's) cannot have, and Kong's can."""
+
+
+def said(kind: str, name: str, **more: Any) -> str:
+    return yaml.safe_dump({"kind": kind, "id": name, **more})
+
+
+def worlds() -> list[World]:
+    """Every policy with every odd value, in each way of naming a tenant."""
+    found = []
+    for one in corpora.all_worlds():
+        gateway = one.gateway.model_copy(update={"kong": True})
+        (snapshot,) = Builder().update(one.served.changed(gateway.key, gateway), Touched()).values()  # type: ignore[arg-type]
+        found.append(kong_worlds.told(snapshot))
+    return found
+
+
+def printed(desired: Desired) -> list[str]:
+    return [canonical([kind, entity]) for (kind, _id), entity in sorted(desired.entities.items())]
+
+
+def of(desired: Desired, kind: str) -> list[Entity]:
+    return [entity for (name, _id), entity in sorted(desired.entities.items()) if name == kind]
+
+
+@pytest.fixture(scope="module")
+def odd() -> list[World]:
+    return worlds()
+
+
+def test_fresh_processes_with_other_hash_seeds_make_the_same_bytes(odd: list[World]) -> None:
+    here = [line for world in odd for line in printed(translate(world))]
+    path = os.pathsep.join((str(ROOT), str(ROOT / "tests" / "support"), os.environ.get("PYTHONPATH", "")))
+    for seed in ("1", "4242"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}
+        done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines() == here
+    assert len(here) > 1000
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_kong_takes_all_that_documents_can_come_to(odd: list[World], number: int) -> None:
+    kong, desired = kongs.standing(), translate(odd[number])
+    for kind in KINDS.values():
+        for row in of(desired, kind.name):
+            if kind.name == "routes" and any(word in path for path in row["paths"] for word in PYTHONS):
+                row = {**row, "paths": ["~/a$"]}
+            under = f"/upstreams/{row['upstream']['id']}/targets" if kind.nested else f"/{kind.path}/{row['id']}"
+            answer = kongs.call(kong, "POST" if kind.nested else "PUT", under, dict(row))
+            assert answer.status in (200, 201), (kind.name, row, answer.body)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_every_entity_is_tagged_states_known_fields_and_refers_to_what_there_is(
+    odd: list[World], number: int
+) -> None:
+    desired = translate(odd[number])
+    for (name, _id), entity in desired.entities.items():
+        kind = KINDS[name]
+        assert entity["tags"][:2] == ["gatecast", "gateway:edge"]
+        assert entity.keys() - {"id"} <= set(kind.fields)
+        for field, other in kind.foreign.items():
+            if entity.get(field):
+                assert (other, entity[field]["id"]) in desired.entities, (name, entity)
+    names = Counter(entity.get("instance_name") or entity.get("name") for entity in of(desired, "plugins"))
+    assert max(names.values()) == 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("number", range(3))
+def test_no_two_routes_take_the_same_requests_of_a_tenant(odd: list[World], number: int, alone: bool) -> None:
+    routes = of(translate(odd[number], options=Options(alone)), "routes")
+    taken: Counter[str] = Counter()
+    for one in routes:
+        headers = dict(one["headers"] or {})
+        tenants = next(iter(headers.values()), [""]) if headers and not one["hosts"] else one["hosts"] or [""]
+        if one["hosts"] is None and headers:
+            first = next(iter(headers))
+            tenants = headers.pop(first)
+        for tenant_id in tenants:
+            for path in one["paths"]:
+                for method in one["methods"] or ("*",):
+                    taken[canonical([tenant_id, path, method, headers, one["protocols"]])] += 1
+    assert [key for key, count in taken.items() if count > 1] == []
+
+
+TENANTS = [f"t{i}" for i in range(6)]
+ROUTE = said("Route", "other", match={"prefix": "/other"}, service="orders")
+CHOICES: list[dict[str, Any]] = [
+    {},
+    {"policies": {"rate_limit": {"requests": 5, "per": "minute"}}},
+    {"policies": {"rate_limit": {"requests": 5, "per": "minute", "by": "client_ip"}}},
+    {"policies": {"cors": {"origins": ["https://a.example"]}}},
+    {"policies": {"cors": {"origins": ["https://b.example"]}, "timeout": {"request": "1s"}}},
+    {"policies": {"jwt": {"issuer": "https://id.example", "required": False}}},
+    {"policies": {"jwt": {"issuer": "https://id2.example"}, "outlier": {"consecutive_5xx": 3}}},
+    {"routes": {"other": {"service": "second", "policies": {"rate_limit": {"requests": 1, "per": "hour"}}}}},
+    {"status": "suspended"},
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_world_reached_by_changes_is_the_same_as_one_made_at_once(seed: int) -> None:
+    draw = random.Random(seed)
+    gateway = f"tenant: {draw.choice(['{from: header, name: x-t}', '{from: host}'])}"
+    chosen: dict[str, int] = {}
+    ports = {"orders": 80, "second": 81}
+    routes = [ROUTE]
+
+    def made() -> World:
+        tenants = [
+            said("Tenant", name, hosts=[f"{name}.example", f"h{choice}-{name}.example"], **CHOICES[choice])
+            for name, choice in chosen.items()
+        ]
+        services = [said("Service", name, endpoints=[f"10.0.0.1:{port}"]) for name, port in ports.items()]
+        edge = said("Gateway", "edge", kong=True, listeners=[{"name": "p", "port": 80}], **yaml.safe_load(gateway))
+        first = said("Route", "orders", match={"prefix": "/api/orders"}, service="orders")
+        return kong_worlds.world(edge, first, *services, *routes, *tenants)
+
+    world = made()
+    desired = translate(world)
+    for _ in range(12):
+        what = draw.random()
+        if what < 0.7:
+            chosen[draw.choice(TENANTS)] = draw.randrange(len(CHOICES))
+        elif what < 0.8 and chosen:
+            del chosen[draw.choice(list(chosen))]
+        elif what < 0.9:
+            ports[draw.choice(list(ports))] = draw.randrange(1000)
+        else:
+            routes[:] = [] if routes and all("other" not in CHOICES[c].get("routes", {}) for c in chosen.values()) else [ROUTE]
+        newer = kept(world, made())
+        after, fresh = translate(newer, desired), translate(newer)
+        assert printed(after) == printed(fresh)
+        assert after.members == fresh.members
+        assert after.uses == fresh.uses
+        assert after.changed == differing(desired, after)
+        same = {key for key in after.entities if key not in (after.changed or ())}
+        assert all(after.entities[key] is desired.entities[key] for key in same)
+        world, desired = newer, after
+    assert translate(world, desired).changed == frozenset()
+
+
+def kept(old: World, new: World) -> World:
+    """The new world, of which what did not change is the old one's: as a sidecar has it."""
+    found = old
+    for shelf, kind in (("services", "Service"), ("routes", "Route")):
+        before, after = getattr(old, shelf), getattr(new, shelf)
+        for name in {*before, *after}:
+            if before.get(name) != after.get(name):
+                found = found.with_shared(f"{kind}/{name}", after.get(name))
+    if old.gateway != new.gateway:
+        found = found.with_shared("Gateway/edge", new.gateway)
+    names = {*old.tenants, *new.tenants}
+    changed = {name: new.tenants.get(name) for name in names if old.tenants.get(name) != new.tenants.get(name)}
+    return found.with_tenants(changed) if changed else found
+
+
+def differing(old: Desired, new: Desired) -> frozenset[tuple[str, str]]:
+    keys = {*old.entities, *new.entities}
+    return frozenset(key for key in keys if old.entities.get(key) != new.entities.get(key))
+
+
+def test_tenants_that_come_to_the_same_share_their_routes() -> None:
+    tenants = [said("Tenant", name, policies={"rate_limit": {"requests": n}}) for n, name in enumerate("abc", 1)]
+    gateway = kong_worlds.GATEWAY + "policies: {rate_limit: {requests: 9, per: minute}}\n"
+    world = kong_worlds.world(kong_worlds.GATEWAY.replace("listeners", "policies: {rate_limit: {requests: 9, per: "
+                              "minute}}\nlisteners", 1), *tenants)  # fmt: skip
+    desired = translate(world)
+    (route,) = (one for one in of(desired, "routes") if "orders" in one["name"])
+    assert route["headers"] == {"x-tenant-id": ["a", "b", "c"]}
+    assert Counter(tenant(one) for one in of(desired, "plugins") if tenant(one)) == {"a": 1, "b": 1, "c": 1}
+    newer = kong_worlds.world(kong_worlds.GATEWAY, said("Tenant", "a"))
+    assert gateway and newer.tenants["a"].id == "a"
+
+
+def test_a_parked_route_is_met_by_nobody() -> None:
+    world = kong_worlds.world(kong_worlds.GATEWAY, said("Tenant", "acme"))
+    kong, desired = kongs.standing(), translate(world)
+    kong_worlds.load(kong, desired)
+    (route,) = (one for one in of(desired, "routes") if "orders" in one["name"])
+    assert kongs.ask(kong, "/api/orders", ("x-tenant-id", "acme")).status == 200
+    kongs.call(kong, "PUT", f"/routes/{route['id']}", dict(parked(route)))
+    kong.restart()
+    asked = [[("x-tenant-id", "acme")], [("x-tenant-id", "-")], []]
+    assert [kongs.ask(kong, "/api/orders", *headers).status for headers in asked] == [404] * 3
+
+
+if __name__ == "__main__":
+    for each in worlds():
+        print("\n".join(json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+                        for line in printed(translate(each))))  # fmt: skip
