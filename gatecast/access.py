@@ -187,7 +187,9 @@ class Guard:
         if role == OPEN:
             return Who("", "")
         if page := foreign(scope["method"], headers):
-            return await self._failure(scope, _fail(403, "cross_origin", f"a page of {page[:255]} may not ask for this"))
+            return await self._failure(
+                scope, _fail(403, "cross_origin", f"a page of {page[:255]} may not ask for this")
+            )
         try:
             who = await self._who(scope, headers)
         except Unavailable as error:

@@ -14,18 +14,36 @@ from typing import Any
 import click
 
 from gatecast import output
-from gatecast.exits import Answered, Exit, exit_of
+from gatecast.exits import Answered, Away, Exit, exit_of
 from tenants.errors import GatecastError
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "serve": ("gatecast.commands.serve", "Serve settings to proxies, live."),
+        "demo": ("gatecast.commands.demo", "Watch a real Envoy take a tenant's change."),
         "check": ("gatecast.commands.check", "Find what is wrong with settings, offline."),
         "translate": ("gatecast.commands.translate", "Show what a tenant's settings come to, offline."),
         "bootstrap": ("gatecast.commands.bootstrap", "Print a complete bootstrap for an Envoy."),
-        "demo": ("gatecast.commands.demo", "Watch a real Envoy take a tenant's change."),
         "status": ("gatecast.commands.status", "Show a running server in one look."),
         "clients": ("gatecast.commands.clients", "Show connected proxies: state, versions, what they refused."),
+        "get": ("gatecast.commands.get", "Show documents."),
+        "apply": ("gatecast.commands.apply", "Put documents into force on a server."),
+        "set": ("gatecast.commands.set", "Change fields of one document."),
+        "delete": ("gatecast.commands.delete", "Delete a document."),
+        "diff": ("gatecast.commands.diff", "Show what leads from one revision to another."),
+        "tenant": ("gatecast.commands.tenant", "Show what holds for a tenant, and where it comes from."),
+        "revisions": ("gatecast.commands.revisions", "Show who changed what, when and why."),
+        "restore": ("gatecast.commands.restore", "Make what was at a revision the newest one."),
+        "wait": ("gatecast.commands.wait", "Wait until every connected proxy has a revision."),
+        "pins": ("gatecast.commands.pins", "Show what files and registries may not write."),
+        "unpin": ("gatecast.commands.unpin", "Let files and registries write again."),
+        "sync": ("gatecast.commands.sync", "Let the server read every source again now."),
+        "audit": ("gatecast.commands.audit", "Show who did what to what."),
+        "token": ("gatecast.commands.token", "Make, list and revoke tokens of the API."),
+        "db": ("gatecast.commands.db", "Migrate, back up and restore the store."),
+        "bundle": ("gatecast.commands.bundle", "Collect what helps to find a fault in one archive."),
+        "login": ("gatecast.commands.login", "Keep a token for a server."),
+        "context": ("gatecast.commands.context", "Name servers, and choose the one that is asked."),
         "completion": ("gatecast.commands.completion", "Print the completion script of a shell."),
         "version": ("gatecast.commands.version", "Print the version."),
     }
@@ -74,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains at its end
         code = 141
-    except Answered as error:
+    except (Answered, Away) as error:
         code = _tell(given, str(error), exit_of(error), error.code, error.details)
     except (GatecastError, TimeoutError) as error:
         code = _tell(given, str(error), exit_of(error))
@@ -95,7 +113,8 @@ def _usage(given: Sequence[str], error: click.ClickException) -> int:
 
 def _tell(given: Sequence[str], message: str, code: Exit, name: str = "", details: Sequence[Any] = ()) -> int:
     """The error on stderr; with `-o json` or `yaml` also as the one document that stdout has to be."""
-    click.echo("\n".join([f"Error: {message}", *(f"  {line}" for line in map(output.detail, details) if line)]), err=True)
+    below = (f"  {line}" for line in map(output.detail, details) if line)
+    click.echo("\n".join([f"Error: {message}", *below]), err=True)
     if form := _form(given):
         error = {"code": name or code.name.lower(), "message": message, "details": list(details)}
         output.show(form, {"error": error}, lambda _wide: "")

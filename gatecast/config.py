@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     bound: Seconds = Field(0.5, description="at the latest so long after the first change")
     notify_webhook: Annotated[Hook | None, _by(Hook.parse), NoDecode] = _unread(None, "URL to tell by JSON")
     notify_smtp: Annotated[Post | None, _by(Post.parse), NoDecode] = _unread(None, "mail server to tell by")
-    notify_from: Annotated[str, _by(person)] = _unread("", "who the mail is from")
+    notify_from: Annotated[str | None, _by(person)] = _unread(None, "who the mail is from")
     notify_to: Annotated[tuple[str, ...], _by(people), NoDecode] = _unread((), "who gets the mail")
     notify_after: Annotated[float, Field(ge=0)] = Field(30.0, description="a fault is told when it lasted so long")
     notify_every: Annotated[float, Field(ge=1)] = Field(300.0, description="one message a subject in so long, at most")

@@ -42,6 +42,14 @@ class Answered(Refused):
         self.status, self.code, self.details = status, code, details
 
 
+class Away(Unavailable):
+    """A server cannot answer now, and says why: as `Answered`, for a status of 5xx."""
+
+    def __init__(self, status: int, code: str, message: str, details: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.status, self.code, self.details = status, code, details
+
+
 STATUSES: Mapping[int, Exit] = MappingProxyType(
     {
         401: Exit.ACCESS,
@@ -52,7 +60,7 @@ STATUSES: Mapping[int, Exit] = MappingProxyType(
         428: Exit.CONFLICT,
     }
 )
-"""What a status of HTTP comes to; 5xx are `Unavailable`, any other an error."""
+"""What a status of HTTP comes to; any other is an error, 5xx are `Away`."""
 
 TABLE: tuple[tuple[type[Exception], Exit], ...] = (
     (Usage, Exit.USAGE),

@@ -74,7 +74,7 @@ def of_error(error: GatecastError) -> Fail:
         return _stale(error)
     if problems := getattr(error, "problems", ()):
         return Fail(422, "invalid_documents", str(error), problem_details(problems))
-    status, code, headers = next((row[1:] for row in ERRORS if isinstance(error, row[0])))
+    status, code, headers = next(row[1:] for row in ERRORS if isinstance(error, row[0]))
     return Fail(status, code, MESSAGES.get(code, str(error)), headers=headers)
 
 

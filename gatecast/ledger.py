@@ -13,7 +13,7 @@ that was not committed; what others commit is read and taken as it is.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
@@ -30,7 +30,7 @@ from tenants.documents import Key
 from tenants.errors import Problem, Unavailable
 from tenants.reading import Given
 from tenants.sources import stored
-from tenants.store import Answer, Behind, By, Change, Commit, Once, Store, Write, owner
+from tenants.store import Behind, By, Change, Commit, Once, Store, Write, owner
 
 __all__ = [
     "Busy", "Invalid", "Ledger", "Outcome", "ResourceChange", "RolledOut", "Rollout", "SourceState", "Synced"
@@ -38,7 +38,6 @@ __all__ = [
 
 TRIES = 8  # others may be quicker so often; each time they have written something
 MANY = 200  # documents: about 20 ms of checks
-AUDITED = 20  # problems that the audit names
 
 T = TypeVar("T")
 log = structlog.get_logger("gatecast")
@@ -88,27 +87,16 @@ class Ledger:
         Raises `Invalid` if a document, a written one or another, would have an error that it has not now (a dry run
         says so in `problems` instead), `Busy` if too many wait to write the same, and what `Store.commit` raises.
         """
-        asked = tuple(writes)
-
-        async def commit(*, dry: bool) -> Commit:
-            return await self.store.commit(
-                asked, by, if_revision=if_revision, force=force, dry_run=dry, once=None if dry else once, action=action,
-                seen=self.revision,
-            )  # fmt: skip
+        trial = _Trial(self)
 
         async def attempt() -> Outcome:
-            step, problems = await self._judged(asked, by)
-            if not any(one.severity == "error" for one in problems):
-                return await self._done(await commit(dry=dry_run), step, problems, dry_run=dry_run)
-            await self._up_to_date()
-            if dry_run:
-                return Outcome(self.revision, changes=(await commit(dry=True)).changes, problems=problems, resources=())
-            if first := await self._first(once):
-                return Outcome(self.revision, answer=first, replayed=True)
-            await self._audit_invalid(asked, by, action, problems)
-            raise Invalid(problems)
+            done = await self.store.commit(
+                writes, by, if_revision=if_revision, force=force, dry_run=dry_run, once=once, action=action,
+                judge=trial.shown if dry_run else trial.good,
+            )  # fmt: skip
+            return await self._done(done, trial, dry_run=dry_run)
 
-        with self._admission.admitted(write.key for write in asked):
+        with self._admission.admitted(write.key for write in writes):
             return await self._alone(attempt)
 
     async def restore(
@@ -119,21 +107,13 @@ class Ledger:
         Raises what `Store.restore` raises, and `Invalid` if this gatecast cannot read one of the documents. Those that
         have errors beside the others come into force nevertheless, as they were; `problems` has them.
         """
+        trial = _Trial(self, adopt=True)
 
         async def attempt() -> Outcome:
-            if first := await self._first(once):
-                return Outcome(self.revision, answer=first, replayed=True)
-            seen, before = self.revision, self.plane.catalog
-            plan = await self.store.restore(number, by, if_revision=if_revision, dry_run=True, seen=seen)
-            changes = stored.changed(plan.changes)
-            if changes.broken:
-                raise Invalid(changes.broken)
-            step = await self.plane.tried(changes, adopt=True)
-            problems = step.catalog.hurt(before)
-            resources = await resource_changes(self.plane.builder, step, self.plane.supplies)
-            if not dry_run:
-                plan = await self.store.restore(number, by, if_revision=if_revision, once=once, seen=seen)
-            return replace(await self._done(plan, step, problems, dry_run=dry_run), resources=resources)
+            done = await self.store.restore(
+                number, by, if_revision=if_revision, dry_run=dry_run, once=once, judge=trial.readable
+            )
+            return await self._done(done, trial, dry_run=dry_run)
 
         return await self._alone(attempt)
 
@@ -152,7 +132,7 @@ class Ledger:
 
     async def load(self) -> bool:
         """Bring into force what the store holds; whether it was ever written to. Raises `Unavailable`."""
-        await self._alone(self._catch_up)
+        await self._alone(self.catch_up)
         return self.revision > 0
 
     async def run(self) -> None:
@@ -190,61 +170,22 @@ class Ledger:
 
     async def _alone(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """One after the other, and to the end: whoever asked may go away, what is committed is published."""
-        return await asyncio.shield(asyncio.ensure_future(self._abreast(attempt)))
+        return await asyncio.shield(asyncio.ensure_future(self._in_turn(attempt)))
 
-    async def _abreast(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _in_turn(self, attempt: Callable[[], Awaitable[T]]) -> T:
         async with self._turn:
-            for _ in range(TRIES):
-                try:
-                    return await attempt()
-                except Behind:
-                    await self._catch_up()
-        raise Unavailable("others write to the store all the time, and each time before us: ask again")
+            return await attempt()
 
-    async def _judged(self, writes: Sequence[Write], by: By) -> tuple[Step, tuple[Problem, ...]]:
-        """What would be in force, and what would be wrong with what is written and by it with others."""
-        read = stored.written
-        changes = await asyncio.to_thread(read, writes, by.source) if len(writes) > MANY else read(writes, by.source)
-        before, step = self.plane.catalog, await self.plane.tried(changes)
-        own = (problem for write in writes for problem in step.catalog.problems_of(write.key))
-        return step, tuple(dict.fromkeys((*own, *step.catalog.hurt(before))))
-
-    async def _up_to_date(self) -> None:
-        """What is wrong here may be right by what others wrote meanwhile: raises `Behind` then."""
-        newest = self.revision
-        with suppress(Unavailable):
-            newest = await self.store.revision()
-        if newest != self.revision:
-            raise Behind(self.revision, newest)
-
-    async def _first(self, once: Once | None) -> Answer | None:
-        """The answer to the first request with this Idempotency-Key, if there was one."""
-        first = await self.store.answers.begin(once) if once else None
-        if once and first is None:
-            await self.store.answers.forget(once)
-        return first
-
-    async def _audit_invalid(self, writes: Sequence[Write], by: By, action: str, problems: tuple[Problem, ...]) -> None:
-        target = str(writes[0].key) if len(writes) == 1 else f"{len(writes)} documents"
-        errors = [str(one) for one in problems if one.severity == "error"]
-        details = {"error": "Invalid", "problems": errors[:AUDITED], "count": len(errors)}
-        with suppress(Unavailable):
-            await self.store.audit.record(by, action, target, "refused", details)
-
-    async def _done(self, commit: Commit, step: Step, problems: tuple[Problem, ...], *, dry_run: bool) -> Outcome:
-        if dry_run:
-            resources = await resource_changes(self.plane.builder, step, self.plane.supplies)
-            return Outcome(commit.revision, False, commit.changes, commit.kept_out, problems, resources)
-        if commit.made:
-            await self._publish(step if not commit.kept_out else await self._adopted(commit), commit)
+    async def _done(self, commit: Commit, trial: "_Trial", *, dry_run: bool) -> Outcome:
+        resources = None
+        if trial.step is not None and not commit.replayed:
+            resources = await trial.resources() if dry_run or trial.adopt else None
+            if commit.made:
+                await self._publish(trial.step, commit)
         return Outcome(
-            commit.revision, commit.made, commit.changes, commit.kept_out, problems, None, commit.answer,
+            commit.revision, commit.made, commit.changes, commit.kept_out, trial.problems, resources, commit.answer,
             commit.replayed,
         )  # fmt: skip
-
-    async def _adopted(self, commit: Commit) -> Step:
-        """What was committed where that is not all that was judged."""
-        return await self.plane.tried(stored.changed(commit.changes), adopt=True)
 
     async def _publish(self, step: Step, commit: Commit) -> None:
         """Take the step that was committed. A defect of ours leaves it to the next one: the store has it."""
@@ -269,12 +210,13 @@ class Ledger:
         async for newest in self.store.watch(self.revision):
             while newest > self.revision:
                 try:
-                    await self._alone(self._catch_up)
+                    await self._alone(self.catch_up)
                 except Unavailable as error:
                     log.warning("changes of others wait: the store is away", error=str(error))
                     await asyncio.sleep(self.store.pace.first)
 
-    async def _catch_up(self) -> None:
+    async def catch_up(self) -> None:
+        """Bring into force what others wrote. For those whose turn it is."""
         news = await self.store.since(self.revision)
         if news.revision == self.revision:
             return
@@ -288,7 +230,7 @@ class Ledger:
 
     async def _sync(self, by: By) -> Synced:
         async def again() -> None:
-            await self._catch_up()
+            await self.catch_up()
             self._insist()
 
         await self._alone(again)
@@ -300,15 +242,27 @@ class Ledger:
         return Synced(self.revision, states)
 
     async def _reconciled(self, feed: Feed) -> None:
-        asked = feed.wishes
+        for _ in range(TRIES):
+            with suppress(Behind):
+                return await self._tried(feed)
+            await self.catch_up()
+        raise Unavailable("the store is busy: others write to it all the time, and each time before us")
+
+    async def _tried(self, feed: Feed) -> None:
+        asked, seen = feed.wishes, self.revision
         pins = frozenset(pin.key for pin in await self.store.pins())
         kept = asked.kept(self.plane.catalog, self.sources_of, pins, feed.family)
         trial = await self.plane.tried(asked.changes(kept))
         writes = await asyncio.to_thread(asked.writes, trial, kept, self.sources_of, feed.family)
-        done = Commit(self.revision)
+        done = Commit(seen)
+
+        async def same(newest: int, _changes: tuple[Change, ...]) -> None:
+            if newest != seen:
+                raise Behind(seen, newest)
+
         if writes:
             by = feed.by(sorted({one.source for one in writes}))
-            done = await self.store.commit(writes, by, action="source", seen=self.revision)
+            done = await self.store.commit(writes, by, action="source", judge=same)
         settled = asked.settled(trial.catalog, kept) - {one.key for one in done.kept_out}
         step = trial
         if len(settled) < len(asked.open):
@@ -332,3 +286,45 @@ class Ledger:
         """What is in force of a family of sources."""
         own = (self.plane.catalog.given(key) for key, one in sorted(self.sources_of.items()) if owner(one) == family)
         return tuple(one for one in own if one is not None)
+
+
+@dataclass(slots=True, eq=False)
+class _Trial:
+    """What the catalog would be after what is about to be committed, and what would be wrong then.
+
+    Its methods are called by the store while nobody else can write, so what they judge by is the newest there is.
+    """
+
+    ledger: Ledger
+    adopt: bool = False
+    step: Step | None = None
+    problems: tuple[Problem, ...] = ()
+
+    async def shown(self, newest: int, changes: tuple[Change, ...]) -> None:
+        """Find out, and refuse nothing."""
+        if newest != self.ledger.revision:
+            await self.ledger.catch_up()
+        plane, before = self.ledger.plane, self.ledger.plane.catalog
+        found = stored.changed(changes) if len(changes) < MANY else await asyncio.to_thread(stored.changed, changes)
+        self.step = await plane.tried(found, adopt=self.adopt)
+        after = self.step.catalog
+        own = (problem for change in changes for problem in after.problems_of(change.key))
+        self.problems = tuple(dict.fromkeys((*found.broken, *own, *after.hurt(before))))
+
+    async def good(self, newest: int, changes: tuple[Change, ...]) -> None:
+        """Refuse what has an error, or gives one to another document."""
+        await self.shown(newest, changes)
+        if any(problem.severity == "error" for problem in self.problems):
+            raise Invalid(self.problems)
+
+    async def readable(self, newest: int, changes: tuple[Change, ...]) -> None:
+        """Refuse what cannot be read."""
+        await self.shown(newest, changes)
+        if broken := stored.changed(changes).broken:
+            raise Invalid(broken)
+
+    async def resources(self) -> tuple[ResourceChange, ...]:
+        """What proxies would be sent; nothing where it would be refused."""
+        refused = not self.adopt and any(problem.severity == "error" for problem in self.problems)
+        plane = self.ledger.plane
+        return () if refused or self.step is None else await resource_changes(plane.builder, self.step, plane.supplies)

@@ -144,7 +144,7 @@ def sinks(settings: Settings) -> tuple[Sink, ...]:
     server, found = socket.gethostname(), list[Sink]()
     if settings.notify_webhook:
         found.append(Webhook(settings.notify_webhook, server))
-    if settings.notify_smtp:
+    if settings.notify_smtp and settings.notify_from:
         found.append(Mail(settings.notify_smtp, settings.notify_from, settings.notify_to, server))
     return tuple(found)
 

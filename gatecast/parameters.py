@@ -26,7 +26,7 @@ def sure(question: str, *, yes: bool) -> None:
         raise Refused("nothing was changed")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """`500ms`, `30s`, `5m`, `2h`, `90d`: seconds."""
 
     name = "duration"
@@ -40,7 +40,7 @@ class Duration(click.ParamType):
         return float(found[1]) * UNITS[found[2]]
 
 
-class Kind(click.ParamType):
+class Kind(click.ParamType[str]):
     """A kind of document, as people write it: `Tenant`, `tenant`, `tenants`. The server knows which there are."""
 
     name = "kind"
@@ -48,13 +48,11 @@ class Kind(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return str(value).lower().removesuffix("s")
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return _offered(kind for kind in _kinds() if kind.startswith(incomplete.lower()))
 
 
-class Id(click.ParamType):
+class Id(click.ParamType[str]):
     """The id of a document; `kind` is that of all of them, else another argument says it."""
 
     name = "id"
@@ -62,13 +60,11 @@ class Id(click.ParamType):
     def __init__(self, kind: str = "") -> None:
         self.kind = kind
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return _offered(_ids(ctx, self.kind or str(ctx.params.get("kind") or ""), incomplete))
 
 
-class Name(click.ParamType):
+class Name(click.ParamType[tuple[str, str]]):
     """`KIND/ID`: both, the kind as `Kind` has it."""
 
     name = "kind/id"
@@ -79,9 +75,7 @@ class Name(click.ParamType):
             self.fail(f"{value!r} is not a document's name, as in tenant/acme", param, ctx)
         return KIND.convert(kind, param, ctx), name
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         kind, slash, start = incomplete.partition("/")
         if not slash:
             return _offered(f"{one}/" for one in _kinds() if one.startswith(kind.lower()))

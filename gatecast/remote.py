@@ -21,7 +21,7 @@ import click
 from gatecast import contexts
 from gatecast.about import version
 from gatecast.contexts import Target
-from gatecast.exits import Answered, Usage
+from gatecast.exits import Answered, Away, Usage
 from tenants.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ LONG: Final = 120.0
 
 PAUSES: Final = (0.1, 0.4)
 """Seconds between the tries of a read."""
+
+PASSING: Final = frozenset({502, 504})
+"""What somebody between says of a server that is just starting. Others say with `Retry-After` that it is worth it."""
 
 PAGE: Final = 1000
 """Items a page."""
@@ -87,7 +90,7 @@ class Server:
             except Unavailable:
                 self.sleep(pause)
                 continue
-            if answer.status_code < 500:
+            if answer.status_code not in PASSING and "retry-after" not in answer.headers:
                 return answer
             self.sleep(pause)
         return self._ask("GET", path, query, self.patience + longer)
@@ -145,13 +148,15 @@ class Server:
             if fits(found, shape):
                 return found
             raise Refused(f"{self.url} does not answer like gatecast: give the URL of its API")
-        message, code, details = f"{self.url} answered {status}, not as a gatecast server does", "", []
+        message, code = f"{self.url} answered {status}, not as a gatecast server does", ""
+        details: list[Any] = []
         match found:
             case {"error": {"code": str(code), "message": str(message), "details": list(details)}}:
                 pass
         if status >= 500:
             known = answer.headers.get("x-request-id", "")
-            raise Unavailable(f"{message} ({self.url}{f', request {known}' if known else ''})")
+            said = f"{message} ({self.url}{f', request {known}' if known else ''})"
+            raise Away(status, code or "unreachable", said, details)
         raise Answered(status, code or "error", message, details)
 
 

@@ -54,21 +54,24 @@ def _rejections(clients: Iterable[Client]) -> Iterator[Trouble]:
         if any(interest.parked for interest in client.machine.interests.values()):
             proxies.setdefault(client.gateway, set()).add(client.node.id)
             found = items.setdefault(client.gateway, {})
-            for key, text in _refused(client):
-                if len(found) < MOST:
-                    found.setdefault(key, text)
+            found.update(_refused(client, found))
     for gateway in sorted(items):
         count = len(proxies[gateway])
         note = f"{count} {'proxy' if count == 1 else 'proxies'}; the last good version goes on"
         yield Trouble(f"gateway {gateway}: proxies refuse what they are sent", items[gateway], note)
 
 
-def _refused(client: Client) -> Iterator[tuple[str, str]]:
+def _refused(client: Client, known: Mapping[str, str]) -> dict[str, str]:
+    """What this proxy refuses beside what is known."""
+    new: dict[str, str] = {}
     for kind, interest in client.machine.interests.items():
         words = client.activity[kind].error if kind in client.activity else ""
         for name, one in islice(interest.parked.items(), NAMED):
-            tenant = f" of tenant {one.owner}" if one and one.owner else ""
-            yield f"{kind} {name}", plain(f"{kind} {name}{tenant}, by {client.node.id}: {words}")
+            key = f"{kind} {name}"
+            if key not in known and len(known) + len(new) < MOST:
+                tenant = f" of tenant {one.owner}" if one and one.owner else ""
+                new[key] = plain(f"{key}{tenant}, by {client.node.id}: {words}")
+    return new
 
 
 def _documents(problems: Iterable[Problem]) -> Iterator[Trouble]:

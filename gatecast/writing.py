@@ -1,7 +1,7 @@
 """What every command that changes documents shares: its options, how the change is shown, and the wait for proxies.
 
-    @writing.options
-    def command(server: Server, how: How) -> int: ...
+@writing.options
+def command(server: Server, how: How) -> int: ...
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -41,6 +41,16 @@ class Match:
             found = self._back[kind, id_] = self._wanted(KINDS[kind], id_)
         return found
 
+    def same(self, key: Key) -> bool:
+        """Whether Kong has just this entity by this id: then nothing more is to be looked at."""
+        entity = self._desired.rows[key]
+        if self._actual.rows.get(key) != entity:
+            return False
+        if any(self.id(*other) != other[1] for other in references(KINDS[key[0]], entity)):
+            return False
+        self._ids[key] = self._back[key] = key[1]
+        return True
+
     def entity(self, kind: str, id_: str) -> Entity:
         """A desired entity in the ids of Kong."""
         entity = self._desired.rows[kind, id_]

@@ -105,6 +105,8 @@ class _Draft:
         if key in self.held or key in self._seen:
             return
         self._seen.add(key)
+        if self.match.same(key):
+            return
         after = self.match.entity(*key)
         mine = key[0], str(after["id"])
         before = self.actual.rows.get(mine)
@@ -112,7 +114,7 @@ class _Draft:
             return
         for _key, problem in faults(self.desired, self.match, self.others, (key,)):
             self.problems.setdefault(key, []).append(problem)
-        self.work.puts[mine] = before, after
+        self.work.put(mine, before, after)
 
     def _drop(self, key: Key) -> None:
         """Delete what nobody wants any more, and what cannot be without it."""

@@ -41,6 +41,10 @@ def _levels() -> tuple[tuple[str, ...], ...]:
 LEVELS = _levels()
 
 
+Put = tuple[Key, Entity | None, Entity]
+"""Key, before, after."""
+
+
 @dataclass(slots=True)
 class Work:
     """What is to be done, by the keys of Kong: (before, after) of each entity to put, each entity to drop."""
@@ -48,6 +52,12 @@ class Work:
     actual: State
     puts: dict[Key, tuple[Entity | None, Entity]] = field(default_factory=dict)
     drops: dict[Key, Entity] = field(default_factory=dict)
+    _kinds: dict[str, list[Put]] = field(default_factory=lambda: defaultdict(list))
+
+    def put(self, key: Key, before: Entity | None, after: Entity) -> None:
+        """To be done once for each key."""
+        self.puts[key] = before, after
+        self._kinds[key[0]].append((key, before, after))
 
     def after(self, kind: str, id_: str) -> Entity | None:
         """The entity as it will be."""
@@ -55,8 +65,8 @@ class Work:
             return self.puts[kind, id_][1]
         return None if (kind, id_) in self.drops else self.actual.get(kind, id_)
 
-    def put_of(self, *kinds: str) -> list[tuple[Key, Entity | None, Entity]]:
-        return [(key, *pair) for key, pair in self.puts.items() if key[0] in kinds]
+    def put_of(self, *kinds: str) -> list[Put]:
+        return [one for kind in kinds for one in self._kinds.get(kind, ())]
 
 
 def ordered(work: Work, unsettled: frozenset[str]) -> Plan:
@@ -310,7 +320,7 @@ def _released(work: Work) -> list[Step]:
 
 def _prepare(draft: Drafting, work: Work, rows: _Rows) -> None:
     needed = {reference(after, "route") for _key, _before, after in work.put_of("plugins")}
-    after = frozenset({ROUTER}) & draft.pending
+    closed = frozenset({ROUTER}) & draft.pending
     later = {key for key, _before, _after in rows.retargeted} | {("services", one["id"]) for one in rows.disabled}
     for level in LEVELS:
         steps = []
@@ -320,7 +330,7 @@ def _prepare(draft: Drafting, work: Work, rows: _Rows) -> None:
                     steps.append(put("routes", routing.park(after), part=True))
             elif key not in later and key not in rows.ended and not _emptied(key, before, after):
                 steps.append(_update(key[0], before, after))
-        draft.add("prepare", steps, after if _touches_gates(steps) else frozenset())
+        draft.add("prepare", steps, closed if _touches_gates(steps) else frozenset())
 
 
 def _touches_gates(steps: Iterable[Step]) -> bool:

@@ -22,7 +22,7 @@ from tenants.paths import Rewrite
 from tenants.policies import Policies
 from tenants.tokens import Jwt
 
-CODE = "GC303"
+CODE = "GC301"
 _POLICIES = tuple(name for name, row in ROWS.items() if not row.elsewhere)
 _values = attrgetter(*_POLICIES)
 

@@ -89,12 +89,13 @@ def _values(route: Entity, name: tuple[str, str]) -> list[Any]:
 def _either(one: Entity, other: Entity, name: tuple[str, str]) -> list[Any] | None:
     """None: everything."""
     mine, theirs = _values(one, name), _values(other, name)
-    return mine + [value for value in theirs if value not in mine] if mine and theirs else None
+    return [*{repr(value): value for value in mine + theirs}.values()] if mine and theirs else None
 
 
 def _common(one: Entity, other: Entity, name: tuple[str, str]) -> list[Any]:
     mine, theirs = _values(one, name), _values(other, name)
-    return [value for value in mine if value in theirs] if mine and theirs else mine or theirs
+    known = {repr(value) for value in theirs}
+    return [value for value in mine if repr(value) in known] if mine and theirs else mine or theirs
 
 
 def _with(route: Entity, values: Mapping[tuple[str, str], list[Any] | None]) -> Entity:

@@ -22,7 +22,7 @@ SHARED = ""
 def reference(entity: Entity, field: str) -> str:
     """The id a field refers to, "" if none."""
     found = entity.get(field)
-    return str(found["id"]) if isinstance(found, Mapping) else ""
+    return found["id"] if found else ""
 
 
 def references(kind: Kind, entity: Entity) -> Iterator[Key]:
@@ -38,14 +38,12 @@ def owner(entity: Entity) -> str:
     return next((tag for tag in entity.get("tags") or () if tag.startswith("class:")), SHARED)
 
 
-def value(entity: Entity, kind: Kind, field: str) -> Any:
-    return reference(entity, field) if field in kind.foreign else entity.get(field)
-
-
 def unique(kind: Kind, entity: Entity, fields: tuple[str, ...]) -> tuple[Any, ...] | None:
     """What nobody else may have. A single field that is null is no key; of several, null is a value like others."""
-    values = tuple(value(entity, kind, field) for field in fields)
-    return None if values == (None,) or not any(values) else (kind.name, fields, *values)
+    if len(fields) == 1:
+        return (kind.name, fields, one) if (one := entity.get(fields[0])) is not None else None
+    foreign = kind.foreign
+    return (kind.name, fields, *[reference(entity, one) if one in foreign else entity.get(one) for one in fields])
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,9 +176,14 @@ class _Draft:
 
     def finish(self) -> Desired:
         """The value."""
-        for one in self._came.keys() | self._left.keys():
-            self._class(one, self._members.get(one, ()), self._came.get(one, set()), self._left.get(one, set()))
+        moved = {
+            one: _members(self._members.get(one, ()), self._came.get(one, set()), self._left.get(one, set()))
+            for one in self._came.keys() | self._left.keys()
+        }
+        for one in sorted(moved, key=lambda one: bool(moved[one])):  # a tenant's own class goes before it comes anew
+            self._class(one, self._members.get(one, ()), moved[one])
         self._settle()
+        changed = self._really()
         return replace(
             self._before,
             world=self._world,
@@ -187,11 +192,18 @@ class _Draft:
             members=self._members.finish(),
             uses=self._uses.finish(),
             preflights=self._preflights.finish(),
-            changed=frozenset(self._changed),
+            changed=changed,
         )
 
-    def _class(self, one: RouteClass, old: tuple[str, ...], came: set[str], left: set[str]) -> None:
-        new = _members(old, came, left)
+    def _really(self) -> frozenset[Key]:
+        """Of what was touched, what differs now; what is again as it was is the same object."""
+        before, now = self._before.entities, self._entities
+        for key in self._changed:
+            if key in now and before.get(key) == now[key]:
+                now[key] = before[key]
+        return frozenset(key for key in self._changed if before.get(key) is not now.get(key))
+
+    def _class(self, one: RouteClass, old: tuple[str, ...], new: tuple[str, ...]) -> None:
         if not new:
             gone = route_entity(one, old, (), self._shape, self._before.world.routes or self._world.routes, {})
             self._replace((gone, *plugin_entities(one, self._shape.gateway)), ())

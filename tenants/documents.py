@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from tenants.model import Strict
+from tenants.observed import AccessLog, Tracing
 from tenants.paths import Match, Rewrite, Split, exactly_one
 from tenants.policies import POLICIES, CircuitBreaker, Outlier, Policies
 from tenants.tls import Hidden, HostPattern, ListenerTls, Tls
@@ -142,26 +143,6 @@ class TenantSelector(Strict):
     def _header(cls, name: str | None, info: Any) -> str | None:
         check = {"header": plain_header_name, "claim": claim_name}.get(info.data.get("source", ""))
         return check(name) if check and name else name
-
-
-def _on_the_proxy(path: str) -> str:
-    if not path.startswith("/"):
-        raise fault("GC105", f"{path!r} is not a path on the proxy", "as in /var/log/envoy/access.log")
-    return path
-
-
-class AccessLog(Strict):
-    """A line of JSON for each request, to the proxy's stdout or the file `path` on it; with its query, if asked."""
-
-    path: Annotated[Text, AfterValidator(_on_the_proxy)] | None = None
-    query: Bool = False
-
-
-class Tracing(Strict):
-    """Traces go to `service`, an OpenTelemetry collector (OTLP over gRPC), for `sample` percent of the requests."""
-
-    service: Id
-    sample: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 1.0
 
 
 class RateLimitService(Strict):

@@ -20,7 +20,7 @@ from gatecast.exits import Exit
 from gatecast.plane import Plane
 from gatecast.states import State
 from gatecast.telemetry import Telemetry
-from tenants import documents, paths, policies, tls, tokens
+from tenants import documents, observed, paths, policies, tls, tokens
 from tenants.catalog import Catalog, Changes
 from tenants.codes import CODES
 from tenants.effective import provenance, view
@@ -65,6 +65,8 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "Gateway": documents.Gateway,
     "Gateway.listeners[]": documents.Listener,
     "Gateway.listeners[].tls": tls.ListenerTls,
+    "Gateway.access_log": observed.AccessLog,
+    "Gateway.tracing": observed.Tracing,
     "Gateway.rate_limit_service": documents.RateLimitService,
     "Gateway.tenant": documents.TenantSelector,
     "Service": documents.Service,

@@ -10,7 +10,7 @@ from gatecast.output import counted
 from gatecast.parameters import sure, yes
 from gatecast.remote import Server
 from gatecast.writing import How
-from tenants.errors import Problem, Refused
+from tenants.errors import Problem
 
 if TYPE_CHECKING:
     from gatecast.gathered import Gathered

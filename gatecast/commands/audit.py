@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from gatecast import output, remote
 from gatecast.exits import Exit, Usage
@@ -27,10 +28,16 @@ def command(
     context: click.Context, limit: int, actor: str | None, action: str | None, outcome: str | None, server: Server,
     output: str,
 ) -> None:  # fmt: skip
-    """Show who did what to what, newest first, also what was refused or failed. `verify` checks it, `export` prints all."""
+    """Show who did what to what, newest first, also what was refused or failed.
+
+    `verify` checks that nobody changed it, `export` prints all of it.
+    """
     from gatecast.output import show
 
-    if context.invoked_subcommand:
+    if verb := context.invoked_subcommand:
+        given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise Usage(f"--{given[0]} goes after `{verb}`: gatecast audit {verb} --{given[0]} ...")
         return
     shape = {"entries": [ENTRY]}
     found = server.get("/api/v1/audit", shape, limit=limit, actor=actor, action=action, outcome=outcome)["entries"]
@@ -78,7 +85,8 @@ def _verdict(found: dict[str, Any]) -> str:
     word = paint("whole", "green") if found["whole"] else paint("not whole", "red")
     problems = [f"  {clean(one)}" for one in found["problems"]]
     count = f"{found['entries']} {'entry' if found['entries'] == 1 else 'entries'}"
-    return "\n".join([*problems, f"the audit is {word}: {count}", f"it ends with {found['seq']}:{found['hash'] or '-'}"])
+    end = f"it ends with {found['seq']}:{found['hash'] or '-'}"
+    return "\n".join([*problems, f"the audit is {word}: {count}", end])
 
 
 @command.command("export")

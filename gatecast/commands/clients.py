@@ -5,8 +5,12 @@ from typing import Any
 import click
 
 from gatecast import output, remote
+from gatecast.exits import Exit
+from gatecast.remote import Server
 
 COLOURS = {"SYNCED": "green", "PENDING": "yellow", "STALE": "yellow", "REJECTED": "red"}
+STATES = ("SYNCED", "PENDING", "STALE", "REJECTED", "NOT_SUBSCRIBED")
+BAD = ("STALE", "REJECTED")
 WORDS = {"SYNCED": "ok", "NOT_SUBSCRIBED": "-"}
 AGE = int | float | None
 TYPE = {
@@ -17,32 +21,30 @@ CLIENT = {
     "id": str, "node": str, "gateway": str, "address": str, "variant": str, "build": str, "connected_at": str,
     "state": str, "types": [TYPE],
 }  # fmt: skip
-PAGE = {"clients": [CLIENT], "next_cursor": str | None}
 
 
 @click.command("clients")
 @click.argument("id", required=False)
+@click.option("--gateway", default=None, metavar="ID", help="Proxies of this gateway alone.")
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES, case_sensitive=False), help="Only these.")
+@click.option("--exit-code", is_flag=True, help="Exit code 3 if something is rejected or stale.")
 @remote.server
 @output.option()
-def command(id: str | None, server: str, output: str) -> None:
+def command(
+    id: str | None, gateway: str | None, states: tuple[str, ...], exit_code: bool, server: Server, output: str
+) -> int:
     """Show connected proxies: state, versions, what they refused. With ID (number or node) one, in full."""
     from gatecast.output import show
 
     if id:
-        found = remote.get(server, f"/api/v1/clients/{remote.segment(id)}", CLIENT)
-        return show(output, found, lambda _wide: detail(found))
-    clients = _all(server)
-    show(output, clients, lambda wide: listing(clients, wide=wide))
-
-
-def _all(server: str) -> list[dict[str, Any]]:
-    clients: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = remote.get(server, "/api/v1/clients", PAGE, limit=1000, cursor=cursor)
-        clients += page["clients"]
-        cursor = page["next_cursor"]
-    return clients
+        found = [server.get(f"/api/v1/clients/{remote.segment(id)}", CLIENT)]
+        show(output, found[0], lambda _wide: detail(found[0]))
+    else:
+        everybody = server.pages("/api/v1/clients", "clients", CLIENT, gateway=gateway)
+        found = [one for one in everybody if not states or one["state"] in states]
+        show(output, found, lambda wide: listing(found, wide=wide))
+    bad = any(one["state"] in BAD for one in found)
+    return Exit.FINDINGS if exit_code and bad else Exit.FINE
 
 
 def listing(clients: list[dict[str, Any]], *, wide: bool) -> str:

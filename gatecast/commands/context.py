@@ -25,7 +25,9 @@ def command() -> None:
 @click.argument("name")
 @click.option("--server", required=True, metavar="URL", help="The server's API.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token, mode 0600.")
-@click.option("--ca", type=click.Path(path_type=Path), help="Who signs the server's certificate.  [default: the system]")
+@click.option(
+    "--ca", type=click.Path(path_type=Path), help="Who signs its certificate.  [default: whom this system believes]"
+)
 @click.option("--use", is_flag=True, help="Use it from now on. The first one is used anyway.")
 def add(name: str, server: str, token_file: Path | None, ca: Path | None, use: bool) -> None:
     """Add a server, or change the one of this name."""
@@ -67,15 +69,15 @@ def list_them(output: str) -> None:
     from gatecast.output import clean, show, table
 
     known = contexts.load(contexts.file(os.environ))
+    named = sorted(known.contexts.items())
     data = [
-        {"name": name, "current": name == known.current, "server": one.server, "token": bool(one.token_file), "ca": one.ca}
-        for name, one in sorted(known.contexts.items())
-    ]  # fmt: skip
+        {"name": name, "current": name == known.current, **{key: getattr(one, key) for key in Context.__slots__}}
+        for name, one in named
+    ]
     rows = [
-        ("*" if one["current"] else "", clean(str(one["name"])), clean(str(one["server"])), "yes" if one["token"] else "-",
-         clean(str(one["ca"])) or "-")
-        for one in data
-    ]  # fmt: skip
+        ("*" if name == known.current else "", *map(clean, (name, one.server, one.token_file or "-", one.ca or "-")))
+        for name, one in named
+    ]
     empty = "no server has a name yet: gatecast context add NAME --server URL"
     show(output, data, lambda _wide: table(("IN USE", "NAME", "SERVER", "TOKEN", "CA"), rows) if rows else empty)
 

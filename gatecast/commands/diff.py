@@ -22,19 +22,14 @@ NEWEST = {"revisions": [{"number": int}]}
 @click.option("--no-resources", is_flag=True, help="Documents alone, without what proxies are sent.")
 @remote.server
 @output.option()
-def command(
-    a: str, b: str | None, exit_code: bool, stat: bool, no_resources: bool, server: Server, output: str
-) -> int:
+def command(a: str, b: str | None, exit_code: bool, stat: bool, no_resources: bool, server: Server, output: str) -> int:
     """Show what leads from revision A to revision B, or to the newest one.
 
     A directory, a file or - for A: what `gatecast apply -f A --prune` would change. Secrets are hidden.
     """
     from gatecast.output import show
 
-    if a.isdecimal():
-        data = revisions(server, int(a), b, resources=not no_resources)
-    else:
-        data = directory(server, a, b)
+    data = directory(server, a, b) if not a.isdecimal() else revisions(server, int(a), b, resources=not no_resources)
     if no_resources:
         data["resources"] = []
     if stat:

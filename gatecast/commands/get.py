@@ -20,9 +20,7 @@ DOCUMENT = {
 @click.option("-q", "--query", "part", default=None, metavar="TEXT", help="Documents with this in their id alone.")
 @remote.server
 @output.option()
-def command(
-    kind: str, id: str | None, organisation: str | None, part: str | None, server: Server, output: str
-) -> None:
+def command(kind: str, id: str | None, organisation: str | None, part: str | None, server: Server, output: str) -> None:
     """Show documents of a KIND, or one with an ID in full.
 
     With -o yaml or json, one document is printed as it is written in files: edit it, and `gatecast apply -f` it.

@@ -1,35 +1,96 @@
-"""`gatecast status`: a running server in one look."""
+"""`gatecast status`: a running server in one look, problems first."""
+
+import sys
+import time
+from typing import Any
 
 import click
 
 from gatecast import output, remote
+from gatecast.exits import Exit, Usage
+from gatecast.parameters import DURATION
+from gatecast.remote import Server
+from tenants.errors import Unavailable
 
-SHAPE = {
-    "ready": bool, "revision": int, "version": str, "documents": dict, "problems": int, "clients": int,
-    "gateways": [str],
-}  # fmt: skip
+COLOURS = {"error": "red", "warning": "yellow"}
+CLEAR = "\033[H\033[2J"
 
 
 @click.command("status")
+@click.option("--watch", is_flag=True, help="Look again and again, until Ctrl-C.")
+@click.option("--every", type=DURATION, default="2s", show_default=True, help="How often --watch looks.")
+@click.option("--exit-code", is_flag=True, help="Exit code 3 if something is wrong.")
 @remote.server
 @output.option()
-def command(server: str, output: str) -> None:
-    """Show a running server in one look."""
-    from gatecast.output import paint, show
+def command(watch: bool, every: float, exit_code: bool, server: Server, output: str) -> int:
+    """Show a running server in one look: whether everything is fine, and if not, what is wrong and where to look."""
+    from gatecast.look import look
+    from gatecast.output import show
 
-    found = remote.get(server, "/api/v1/status", SHAPE)
-    documents = ", ".join(_counted(count, kind.lower()) for kind, count in found["documents"].items())
-    word = paint("ready", "green") if found["ready"] else paint("not ready", "red")
-    problems = paint(str(found["problems"]), "red" if found["problems"] else "green")
-    rows = (
-        f"gatecast {found['version']} at {server}: {word}, revision {found['revision']}",
-        f"documents  {documents}",
-        f"gateways   {', '.join(found['gateways']) or 'none'}",
-        f"clients    {found['clients']}",
-        f"problems   {problems}",
-    )
-    show(output, found, lambda _wide: "\n".join(rows))
+    if watch:
+        if output not in ("table", "wide"):
+            raise Usage("--watch shows many states, and -o json and yaml are one document: leave one of them out")
+        return _watched(server, every)
+    seen = look(server)
+    show(output, seen, lambda _wide: text(seen))
+    return Exit.FINDINGS if exit_code and not seen["fine"] else Exit.FINE
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _watched(server: Server, every: float) -> int:
+    """Until somebody ends it; a server that goes away is waited for."""
+    from gatecast.look import look
+    from gatecast.output import paint
+
+    while True:
+        try:
+            said = text(look(server))
+        except Unavailable as error:
+            said = f"{paint('no answer', 'red')}: {error}"
+        print(CLEAR + said if sys.stdout.isatty() else f"{said}\n", flush=True)
+        time.sleep(every)
+
+
+def text(seen: dict[str, Any]) -> str:
+    """One screen."""
+    from gatecast.output import clean, counted, paint
+
+    errors = sum(one["severity"] == "error" for one in seen["faults"])
+    word = paint("everything is fine", "green") if seen["fine"] else paint(f"{counted(errors, 'problem')}", "red")
+    top = f"gatecast {seen['version']} at {seen['server']}: {word}"
+    faults = [
+        f"  {paint(one['severity'], COLOURS.get(one['severity'], 'white'))}: {clean(one['what'])}"
+        + (f"  -> {one['see']}" if one["see"] else "")
+        for one in seen["faults"]
+    ]
+    rows = [
+        ("server", f"{'ready' if seen['ready'] else 'not ready'}, revision {seen['revision']}"),
+        ("store", _store(seen["store"])),
+        ("documents", ", ".join(counted(count, kind.lower()) for kind, count in seen["documents"].items())),
+        ("sources", _sources(seen["sources"])),
+        ("gateways", ", ".join(seen["gateways"]) or "none"),
+        ("proxies", _counts(seen["clients"], "none is connected")),
+        ("key sets", _counts(seen["key_sets"], "none is needed")),
+        ("pins", {None: "-", 0: "none"}.get(seen["pins"], str(seen["pins"]))),
+    ]
+    return "\n".join([top, *faults, "", *(f"{name:<10} {clean(value)}" for name, value in rows)])
+
+
+def _store(store: dict[str, Any]) -> str:
+    from gatecast.output import since
+
+    if store["state"] == "none":
+        return "none: this server serves files alone"
+    if store["state"] != "up" or not store["last"]:
+        return str(store["state"])
+    last = store["last"]
+    return f"up, last change {since(last['at'])} ago by {last['author']} (revision {last['number']})"
+
+
+def _sources(sources: list[dict[str, Any]] | None) -> str:
+    if not sources:
+        return "none" if sources is not None else "-"
+    return ", ".join(f"{one['name']} ({'failed' if one['last_error'] else one['documents']})" for one in sources)
+
+
+def _counts(found: dict[str, int], none: str) -> str:
+    return ", ".join(f"{count} {state.lower().replace('_', ' ')}" for state, count in sorted(found.items())) or none

@@ -161,9 +161,7 @@ def tokens(ledger: Commits, forget: Any) -> APIRouter:
         """Every token, also those that are revoked; no secrets."""
         return answer(TokenPage(tokens=tuple(TokenView(**asdict(one)) for one in await ledger().store.tokens.all())))
 
-    @router.post(
-        "/tokens", status_code=201, response_model=NewToken, responses=WRITE, openapi_extra=keyed(Create)
-    )
+    @router.post("/tokens", status_code=201, response_model=NewToken, responses=WRITE, openapi_extra=keyed(Create))
     async def create(request: Request) -> Response:
         """A new token. It is shown this once."""
         said = await asking.modelled(request, Create)

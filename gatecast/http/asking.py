@@ -144,7 +144,7 @@ def _deep(value: Any, left: int) -> bool:
     if left == 0:
         return True
     inner = [*value, *value.values()] if isinstance(value, dict) else value
-    return any([_deep(one, left - 1) for one in inner])
+    return any(_deep(one, left - 1) for one in inner)
 
 
 def key_of(kind: str, name: str) -> Key:
@@ -194,7 +194,7 @@ def etags(text: str) -> list[str]:
     """The strong etags of a header, without quotes. Raises 400; a weak one says too little to write by."""
     found = [one.strip() for one in text.split(",")]
     if not all(_ETAG.fullmatch(one) for one in found):
-        raise Error(400, "invalid_header", f"If-Match is {text[:100]!r}: strong etags as in \"a1b2\", or *")
+        raise Error(400, "invalid_header", f'If-Match is {text[:100]!r}: strong etags as in "a1b2", or *')
     return [one.strip('"') for one in found]
 
 

@@ -148,7 +148,7 @@ def _writing(router: APIRouter, ledger: Commits) -> None:
 def _put(key: Key, body: Any, expected: Expected | None) -> Write:
     """A document for the name of the path, which it need not repeat. Raises 422."""
     if not isinstance(body, dict):
-        raise Error(422, "invalid_body", f"a document is an object of fields, as in {{\"kind\": \"{key.kind}\"}}")
+        raise Error(422, "invalid_body", f'a document is an object of fields, as in {{"kind": "{key.kind}"}}')
     whole = {"kind": key.kind, "id": key.id, **body}
     if (whole["kind"], whole["id"]) != tuple(key):
         raise Error(422, "invalid_body", f"the body is not {key}: leave out kind and id, or say the same as the path")

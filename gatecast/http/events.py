@@ -11,7 +11,6 @@ from fastapi.responses import StreamingResponse
 
 from gatecast.events import Event, Feed, Place, of_revision
 from gatecast.faults import Error
-from gatecast.http.described import sent
 
 BEAT: Final = 15.0
 """Seconds without an event after which a comment says that the connection lives."""

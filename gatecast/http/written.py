@@ -95,9 +95,7 @@ def _written(revision: int, made: bool, changes: Sequence[Change], kept_out: Seq
         revision=revision,
         made=made,
         changes=tuple(_change(one) for one in changes),
-        kept_out=tuple(
-            KeptOutView(kind=one.key.kind, id=one.key.id, why=one.why, owner=one.owner) for one in kept_out
-        ),
+        kept_out=tuple(KeptOutView(kind=one.key.kind, id=one.key.id, why=one.why, owner=one.owner) for one in kept_out),
     )
 
 

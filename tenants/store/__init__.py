@@ -42,7 +42,7 @@ from tenants.store.revisions import (
     etag,
     owner,
 )
-from tenants.store.store import Store
+from tenants.store.store import Judge, Store
 from tenants.store.tokens import ROLES, Token
 from tenants.store.watch import Pace
 
@@ -67,6 +67,7 @@ __all__ = [
     "Foreign",
     "Full",
     "Head",
+    "Judge",
     "Keep",
     "KeptOut",
     "KeyReused",

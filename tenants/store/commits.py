@@ -19,13 +19,18 @@ from tenants.store.revisions import By, Change, Commit, KeptOut, Revision
 NAMED = 20
 """How many names an audit entry lists."""
 
+A_SECOND = 500
+"""Documents that are written in a second, at the very least."""
+
 Planner = Callable[[AsyncConnection, int], Awaitable[Plan]]
 """Reads what it needs and decides, given the newest revision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody asked for, but for the documents. `restores` is the revision to go back to."""
+    """What somebody asked for, but for the documents. `restores` is the revision to go back to; `many`: of how many
+    documents, for these take their time.
+    """
 
     by: By
     action: str
@@ -33,6 +38,7 @@ class Asked:
     dry_run: bool = False
     once: Once | None = None
     restores: int | None = None
+    many: int = 0
 
 
 async def transact(database: Database, asked: Asked, plan: Planner, now: datetime) -> Commit:
@@ -42,7 +48,7 @@ async def transact(database: Database, asked: Asked, plan: Planner, now: datetim
             last = await rows.newest(connection)
             planned = await plan(connection, last)
         return Commit(last, planned.changes, planned.kept_out)
-    async with database.writing() as connection:
+    async with database.writing(database.patience + asked.many / A_SECOND) as connection:
         last, end = await rows.head(connection, lock=True)
         if asked.once and (first := await recall(connection, asked.once, now)):
             return Commit(last, answer=first, replayed=True)

@@ -62,11 +62,10 @@ class StillRunning(Unavailable):
 
 
 class Behind(Unavailable):
-    """Somebody made a newer revision than the one the caller has `seen`: it has to read on, judge anew and ask again.
+    """There is a newer revision than the one that was judged by: read on, and judge anew. For those who `judge`.
 
     Not audited: nobody was refused anything yet.
     """
 
     def __init__(self, seen: int, newest: int) -> None:
-        self.newest = newest
         super().__init__(f"revision {newest} was made meanwhile, after revision {seen}: ask again")

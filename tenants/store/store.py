@@ -10,7 +10,7 @@ refused, or fails, is audited in a transaction of its own.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +37,10 @@ from tenants.store.trail import Audit
 from tenants.store.watch import DEFAULT, Newest, Pace, follow
 
 log = structlog.get_logger("gatecast.store")
+
+
+Judge = Callable[[int, tuple[Change, ...]], Awaitable[None]]
+"""Called with the newest revision and what is about to change, while nobody else can write. What it raises refuses."""
 
 
 def utc() -> datetime:
@@ -197,22 +201,23 @@ class Store:
         dry_run: bool = False,
         once: Once | None = None,
         action: str = "documents apply",
-        seen: int | None = None,
+        judge: Judge | None = None,
     ) -> Commit:
         """Put and delete documents in one revision, all or nothing; nothing new makes no revision.
 
-        `seen` is the newest revision that whoever judged the documents knows. Raises `Stale` where an expectation does
-        not hold, `Foreign` where an operator writes what another source gives without `force`, `Behind` if there is a
-        newer revision than `seen`, `KeyReused`, `StillRunning`.
+        Raises `Stale` where an expectation does not hold, `Foreign` where an operator writes what another source gives
+        without `force`, `KeyReused`, `StillRunning`, and what `judge` raises.
         """
 
         async def plan(connection: AsyncConnection, last: int) -> Plan:
-            _abreast(seen, last)
             held = await rows.held(connection, last, [write.key for write in writes])
-            return decide(held, writes, by, if_revision=if_revision, force=force)
+            planned = decide(held, writes, by, if_revision=if_revision, force=force)
+            if judge and planned.changes:
+                await judge(last, planned.changes)
+            return planned
 
         target = _target([write.key for write in writes])
-        return await self._commit(Asked(by, action, target, dry_run, once), plan)
+        return await self._commit(Asked(by, action, target, dry_run, once, many=len(writes)), plan)
 
     async def restore(
         self,
@@ -222,20 +227,22 @@ class Store:
         if_revision: int | None = None,
         dry_run: bool = False,
         once: Once | None = None,
-        seen: int | None = None,
+        judge: Judge | None = None,
     ) -> Commit:
         """Make what was at a revision the newest one. What a file or registry gave gets a pin (see `pins`).
 
-        Raises `NotFound`, `Stale`, `Behind` (see `commit`), and `Refused` without a reason.
+        Raises `NotFound`, `Stale`, what `judge` raises, and `Refused` without a reason.
         """
         if not by.reason.strip() and not dry_run:
             raise Refused(f"going back to revision {number} needs a reason: say why")
 
         async def plan(connection: AsyncConnection, last: int) -> Plan:
-            _abreast(seen, last)
             await self._kept(connection, number)
             decide(Held(last, {}), (), by, if_revision=if_revision)
-            return restored(last, filter(_different, await rows.between(connection, number, last)))
+            planned = restored(last, filter(_different, await rows.between(connection, number, last)))
+            if judge and planned.changes:
+                await judge(last, planned.changes)
+            return planned
 
         return await self._commit(Asked(by, "revision restore", f"revision/{number}", dry_run, once, number), plan)
 
@@ -294,11 +301,6 @@ class Store:
         if not (first if first > 1 else 0) <= number <= last:
             raise NotFound(f"there is no revision {number}, or it is not kept any more: {first} to {last} are")
         return last
-
-
-def _abreast(seen: int | None, last: int) -> None:
-    if seen is not None and seen != last:
-        raise Behind(seen, last)
 
 
 def _different(change: Change) -> bool:

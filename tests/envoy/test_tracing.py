@@ -87,7 +87,11 @@ async def test_a_client_cannot_ask_for_more_than_the_share(tmp_path: Path) -> No
         tracing, service = more(collector.port, 0)
         async with edges.edge(tmp_path, more=tracing, others=[service]) as edge:
             await edge.put(edges.tenant("acme"))
-            asks = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01", "x-client-trace-id": "1", "x-envoy-force-trace": "1"}
+            asks = {
+                "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01",
+                "x-client-trace-id": "1",
+                "x-envoy-force-trace": "1",
+            }
             answer = await edge.ask("acme", headers=asks)
             assert answer.json()["headers"]["traceparent"].endswith("-00")
             assert (await edge.proxy.stats("tracing.opentelemetry.spans_sent$")) in (

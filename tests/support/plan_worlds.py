@@ -10,11 +10,19 @@ from plan_models import TENANT, Asked
 
 from kong_sync import routing
 from kong_sync.entities import KINDS, Entity
-from kong_sync.states import State
+from kong_sync.states import State, unique
 
 SPACE = UUID("5f0c8d1e-0000-4000-8000-000000000000")
 HOSTS, PATHS, TENANTS = ("h0", "h1"), ("/", "/a", "/a/b", "/c"), ("t0", "t1", "t2")
 TOKENS, KEYS, GROUPS = ("k0", "k1", "k2"), ("q0", "q1"), ("g0", "g1")
+ISOLATE = """
+local c, h = kong.client.get_consumer(), kong.request.get_header("x-tenant-id")
+if not c or h ~= c.username then return kong.response.exit(403, {error = {code = "wrong_tenant"}}) end"""
+CONFIGS: dict[str, dict[str, Any]] = {
+    "jwt": {"key_claim_name": "kid", "claims_to_verify": ["exp"]},
+    "key-auth": {"key_in_query": False},
+}
+SECRET = "a secret that is long enough for HS256"
 ASKED = tuple(
     Asked(host, path, tenant, token, key)
     for host, path, tenant, (token, key) in product(
@@ -35,12 +43,17 @@ def some(rng: Random, values: tuple[Any, ...], least: int = 0) -> list[Any]:
 
 
 def desired(rng: Random) -> State:
-    """One state. The ids hang on a number or on the name, so that names wander between ids."""
-    return State.of(_entities(rng))
+    """One state without twins. The ids hang on a number, not always that of the name: names wander between ids."""
+    while True:
+        rows = list(_entities(rng))
+        keys = [unique(KINDS[kind], row, fields) for kind, row in rows for fields in KINDS[kind].unique]
+        known = [key for key in keys if key is not None]
+        if len(known) == len(set(known)):
+            return State.of(rows)
 
 
 def _entities(rng: Random) -> Iterator[tuple[str, Entity]]:
-    services = [_named(rng, "services", n, name, host=f"u{rng.randint(0, 3)}") for n, name in _numbered(rng, "s", 3)]
+    services = [_named("services", n, name, host=f"u{rng.randint(0, 3)}") for n, name in _numbered(rng, "s", 3)]
     consumers = [_consumer(rng, n, name) for n, name in _numbered(rng, "t", 3)]
     routes: list[Entity] = []
     for n, name in _numbered(rng, "r", 5):
@@ -64,17 +77,14 @@ def _numbered(rng: Random, letter: str, most: int) -> list[tuple[int, str]]:
     return list(zip(numbers, names, strict=True))
 
 
-def _named(rng: Random, kind: str, n: int, name: str, **more: Any) -> Entity:
+def _named(kind: str, n: int, name: str, **more: Any) -> Entity:
     key = KINDS[kind].key
     return {"id": ident(kind, n), key: name, "tags": ["gatecast"], **more}
 
 
 def _consumer(rng: Random, n: int, name: str) -> Entity:
     custom = {"custom_id": f"c{(n + rng.randint(0, 1)) % 3}"} if rng.random() < 0.3 else {}
-    return _named(rng, "consumers", n, name, **({} if (n, custom) in _TAKEN else custom))
-
-
-_TAKEN: tuple[Any, ...] = ()
+    return _named("consumers", n, name, **custom)
 
 
 def _route(rng: Random, n: int, name: str, services: list[Entity]) -> Entity:
@@ -85,7 +95,7 @@ def _route(rng: Random, n: int, name: str, services: list[Entity]) -> Entity:
         more["headers"] = {TENANT: tenants}
     if services and rng.random() < 0.9:
         more["service"] = {"id": rng.choice(services)["id"]}
-    return _named(rng, "routes", n, name, **more)
+    return _named("routes", n, name, **more)
 
 
 def _alike(one: Entity, other: Entity) -> bool:
@@ -101,16 +111,18 @@ def _credentials(rng: Random, consumers: list[Entity]) -> Iterator[tuple[str, En
         for n, key in enumerate(some(rng, keys)):
             owner = {"id": rng.choice(consumers)["id"]}
             id_ = ident(kind, n) if rng.random() < 0.3 else ident(kind, owner["id"], key)
-            yield kind, {"id": id_, "key": key, "consumer": owner, "tags": ["gatecast"]}
+            secret = {"secret": SECRET} if kind == "jwt_secrets" else {}
+            yield kind, {"id": id_, "key": key, **secret, "consumer": owner, "tags": ["gatecast"]}
     for consumer in consumers:
         for group in some(rng, GROUPS):
             owner = {"id": consumer["id"]}
-            yield "acls", {"id": ident("acls", owner["id"], group), "group": group, "consumer": owner, "tags": []}
+            yield (
+                "acls",
+                {"id": ident("acls", owner["id"], group), "group": group, "consumer": owner, "tags": ["gatecast"]},
+            )
 
 
-def _plugins(
-    rng: Random, services: list[Entity], routes: list[Entity], consumers: list[Entity]
-) -> Iterator[Entity]:
+def _plugins(rng: Random, services: list[Entity], routes: list[Entity], consumers: list[Entity]) -> Iterator[Entity]:
     places: list[dict[str, Any]] = [{}, *({"service": {"id": one["id"]}} for one in services)]
     places += [{"route": {"id": one["id"]}} for one in routes]
     for n, place in enumerate(places):
@@ -122,11 +134,11 @@ def _plugins(
 
 def _rows(rng: Random, place: dict[str, Any], share: float) -> Iterator[Entity]:
     if rng.random() < share:
-        yield _row(rng, rng.choice(("jwt", "key-auth")), place, {"key_claim_name": rng.choice(("kid", "tenant"))})
+        yield _row(rng, rng.choice(("jwt", "key-auth")), place, {})
     if rng.random() < share:
         yield _row(rng, "acl", place, {"allow": some(rng, GROUPS, 1)})
     if rng.random() < share / 2:
-        yield _row(rng, "post-function", place, {"access": ["isolate"]})
+        yield _row(rng, "post-function", place, {"access": [ISOLATE]})
     if rng.random() < share / 4:
         yield _row(rng, "request-termination", place, {"status_code": 403})
     if rng.random() < share:
@@ -137,4 +149,5 @@ def _row(rng: Random, name: str, place: dict[str, Any], config: dict[str, Any]) 
     named = {"instance_name": f"{name}-{rng.randint(0, 99)}"} if rng.random() < 0.1 else {}
     off = {"enabled": False} if rng.random() < 0.1 else {}
     where = sorted((key, one["id"]) for key, one in place.items())
-    return {"id": ident("plugins", name, where), "name": name, "config": config, **place, **named, **off, "tags": []}
+    row = {"id": ident("plugins", name, where), "name": name, "config": CONFIGS.get(name, config), "tags": ["gatecast"]}
+    return {**row, **place, **named, **off}

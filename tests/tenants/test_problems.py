@@ -219,6 +219,14 @@ ALONE: dict[str, tuple[str, Expected]] = {
         "kind: Tenant\nid: a\npolicies: {jwt: {tenant_claim: realm..tenant}}\n",
         [("GC112", "policies.jwt.tenant_claim", 3)],
     ),
+    "more traces than requests": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntracing:\n  service: otel\n  sample: 101\n",
+        [("GC106", "tracing.sample", 6)],
+    ),
+    "an access log at no place": (
+        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\naccess_log:\n  path: access.log\n",
+        [("GC105", "access_log.path", 5)],
+    ),
     "an empty part of a gateway's claim": (
         "kind: Gateway\nid: g\nlisteners: [{name: a, port: 1}]\ntenant: {from: claim, name: .tenant}\n",
         [("GC112", "tenant.name", 4)],
@@ -308,14 +316,6 @@ BESIDE: dict[str, tuple[str, Expected]] = {
     "a collector of traces that does not speak gRPC": (
         "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntracing:\n  service: orders\n",
         [("GC218", "tracing.service", 5)],
-    ),
-    "more traces than requests": (
-        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\ntracing:\n  service: otel\n  sample: 101\n",
-        [("GC106", "tracing.sample", 6)],
-    ),
-    "an access log at no place": (
-        "kind: Gateway\nid: other\nlisteners: [{name: p, port: 1}]\naccess_log:\n  path: access.log\n",
-        [("GC105", "access_log.path", 5)],
     ),
     "a certificate of an unknown tenant": (
         f"{CERTIFICATE}id: c\ntenant: nobody\n",

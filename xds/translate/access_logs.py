@@ -8,7 +8,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from tenants.documents import AccessLog, Gateway
+from tenants.documents import Gateway
+from tenants.observed import AccessLog
 from xds import messages
 from xds.translate.marks import REVISION, ROUTE, TENANT
 from xds.translate.tenant_stats import ERROR, counters

@@ -226,7 +226,7 @@ def _entries(same: _Same, targets: Targets, values: tuple[Any, ...], waits: bool
         return (answers.closed(document.id, match, missing, edits),)
     if said["maintenance"] is not None:
         return (answers.maintenance(document.id, match, said["maintenance"], answered, edits),)
-    fields = (patience() if waits else {}) | _fields(said)
+    fields = {**(patience() if waits else {}), **_fields(said)}
     action = RouteAction(**to(targets), **rewrite(document.rewrite, document.match), **fields)
     return (
         *_preflights(document, said, action, configs),

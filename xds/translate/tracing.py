@@ -6,7 +6,8 @@ sampled cannot make the proxies trace everything. Its trace is continued all the
 
 from google.protobuf.message import Message
 
-from tenants.documents import Gateway, Tracing
+from tenants.documents import Gateway
+from tenants.observed import Tracing
 from xds import messages
 from xds.translate.built import ClusterSpec
 from xds.translate.marks import REVISION, ROUTE, TENANT

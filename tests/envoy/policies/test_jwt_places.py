@@ -146,7 +146,7 @@ async def test_only_the_listed_algorithms_pass_whatever_the_key_could(edge: edge
 
 
 async def test_a_shared_secret_counts_only_where_its_algorithm_is_listed(edge: edges.Edge) -> None:
-    issuer, secret = "https://hmac.example", b"s" * 32
+    issuer, secret = "https://hmac.example", b"s" * 64
     jwk = {"kty": "oct", "kid": "1", "k": base64.urlsafe_b64encode(secret).rstrip(b"=").decode()}
     both = {"keys": [jwk, idps.key("2", "ES256").public()]}
     body = json.dumps(both).encode()

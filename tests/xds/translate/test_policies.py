@@ -37,7 +37,7 @@ def test_every_filter_a_row_uses_is_in_the_chain_and_the_router_is_last() -> Non
 def of_tenant(name: str, **policy: Any) -> Json:
     """The filter configuration that a tenant-wide policy comes to."""
     found = tables.host(tables.small(policies={name: policy}))["typed_per_filter_config"]
-    return dict(found[LOCAL_RATE_LIMIT if name == "rate_limit" else ROWS[name].filter])
+    return dict(found[{"rate_limit": LOCAL_RATE_LIMIT, "body_limit": BUFFER}.get(name) or ROWS[name].filter])
 
 
 def on_route(name: str, policy: Any) -> Json:
