@@ -20,6 +20,8 @@ from gatecast.exits import Usage
 from gatecast.sinks import Hook, Post, people, person
 
 PREFIX = "GATECAST_"
+MEMORY = "memory"
+"""The store that is gone with the process: no history, and what only the API wrote is lost."""
 FILE = f"{PREFIX}CONFIG"
 MOST_SECONDS = 9.0  # draining has to leave time for the rest of the ten seconds that an orchestrator grants
 
@@ -63,6 +65,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     settings: Path = Field(description="directory with the settings documents")
+    store: str = Field(
+        "sqlite:///gatecast.db", repr=False, description="the store: a file, sqlite:///..., postgresql://... or memory"
+    )
     xds: ListenAddress = Field(Address("127.0.0.1", 18000), description="where proxies connect (gRPC)")
     api: ListenAddress = Field(Address("127.0.0.1", 18001), description="where operators connect (HTTP)")
     secrets: Path | None = Field(None, description="directory of keys and certificates, else `settings`")

@@ -35,11 +35,16 @@ class Source(Protocol):
     `trouble`: why its last look failed, "" if it did not. `next`: when it looks next by itself, None: nobody knows.
     """
 
-    name: str
-    family: str
-    asked: asyncio.Event
-    trouble: str
-    next: float | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def asked(self) -> asyncio.Event: ...
+    @property
+    def trouble(self) -> str: ...
+    @property
+    def next(self) -> float | None: ...
 
     def changes(self, before: Iterable[Given]) -> AsyncGenerator[Changes]:
         """What it says, then what is new; `before` is what it said last. Raises what must end the process."""

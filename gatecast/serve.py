@@ -16,8 +16,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +28,8 @@ from gatecast import api, notify
 from gatecast.about import version
 from gatecast.addresses import Address
 from gatecast.config import Settings
+from gatecast.following import feeds, follow, opened, sources
+from gatecast.ledger import Ledger
 from gatecast.notices import Pace
 from gatecast.plane import Plane
 from gatecast.telemetry import Telemetry
@@ -39,7 +40,7 @@ from tenants.keysets.fetcher import Fetcher
 from tenants.keysets.limits import Limits as KeyLimits
 from tenants.secrets.disk import Disk
 from tenants.secrets.keeper import Keeper
-from tenants.sources.directory import Limits, changes
+from tenants.store import Store
 from xds.credentials import Files, credentials
 from xds.hub import Hub
 from xds.metrics import Metrics
@@ -61,6 +62,7 @@ class Running:
     """A server that listens. `source` ends only with an error; `loaded` is set with the first snapshot."""
 
     plane: Plane
+    ledger: Ledger
     xds: Address
     api: Address
     keys: Fetcher
@@ -80,16 +82,24 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Listen and follow the settings directory until the block ends."""
+    """Listen and follow the store and the settings directory until the block ends."""
+    async with opened(settings.store) as store, _running(settings, store) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
     telemetry = Telemetry()
     metrics = Metrics(telemetry.registry)
     plane = Plane(Hub(metrics, wall=time.time), held=True, secrets=_keeper(settings))
     fetcher = Fetcher(plane.keyed, limits=KeyLimits(stale=settings.keys_stale))
     plane.want = fetcher.want
     telemetry.watch(plane, fetcher)
-    faults: dict[str, str] = {}
+    ledger = Ledger(store, plane, on_publish=telemetry.applied)
+    ledger.feeds += feeds(ledger, sources(settings), _teller(plane))
 
     def wrong() -> tuple[Trouble, ...]:
+        faults = {one.name: one.last_error for one in ledger.sources() if one.last_error}
         return troubles(plane.hub.clients.values(), plane.problems(), fetcher.states, faults)
 
     def unknown_key(node: Node, tenant: str) -> None:
@@ -98,7 +108,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
     identifier = f"gatecast/{version()} {socket.gethostname()}"
     ads = AdsServer(plane.hub, metrics, identifier=identifier, unknown_key=unknown_key)
-    app = api.app(plane, telemetry.registry, local=settings.api.loopback and not settings.insecure)
+    app = api.app(plane, telemetry.registry, ledger=ledger, local=settings.api.loopback and not settings.insecure)
     async with serving(app, settings.api) as api_port:
         xds_port = await ads.start(str(settings.xds), _credentials(settings))
         try:
@@ -113,12 +123,12 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
                 loaded.set()
                 log.info("Server ready", xds=str(addresses[0]), api=str(addresses[1]), settings=str(settings.settings))
 
-            source = _follow(settings, plane, telemetry, publish_first, faults)
+            source = follow(ledger, publish_first)
             keeping = _task(telemetry.measure_lag()), _task(fetcher.run()), _task(_sweep(plane)), _task(_look(plane))
             pace = Pace(settings.notify_after, settings.notify_every)
             telling = _task(notify.run(notify.sinks(settings), wrong, pace, telemetry.notified))
             async with keeping[0], keeping[1], keeping[2], keeping[3], telling, _task(source) as following:
-                yield Running(plane, *addresses, fetcher, following, loaded)
+                yield Running(plane, ledger, *addresses, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)
 
@@ -163,34 +173,18 @@ async def _sweep(plane: Plane) -> None:
         await plane.sweep()
 
 
-async def _follow(
-    settings: Settings,
-    plane: Plane,
-    telemetry: Telemetry,
-    on_first: Callable[[], Awaitable[None]],
-    faults: dict[str, str],
-) -> None:
-    """Apply what the directory says. A set of changes that cannot be applied is logged, and the next one is tried.
+def _teller(plane: Plane) -> Callable[[], None]:
+    """What logs, each time it is called, the problems that are new."""
+    known: frozenset[Problem] = frozenset()
 
-    `faults`: a source that fails is put there by its name, with the words why; messages tell it.
-    """
-    limits, known, first = Limits(quiet=settings.quiet, bound=settings.bound), frozenset[Problem](), True
-    async with aclosing(changes(settings.settings, allow_empty=settings.allow_empty, limits=limits)) as source:
-        async for found in source:
-            try:
-                telemetry.applied(await plane.apply(found))
-            except Exception:
-                log.exception("changes could not be applied: this is a defect of gatecast, please report it")
-                faults["directory"] = "changes could not be applied: a defect of gatecast, its log says more"
-                continue
-            faults.pop("directory", None)
-            problems = plane.problems()
-            for level, event, details in told(problems, known):
-                log.log(level, event, **details)
-            known = frozenset(problems)
-            if first:
-                first = False
-                await on_first()
+    def tell() -> None:
+        nonlocal known
+        problems = plane.problems()
+        for level, event, details in told(problems, known):
+            log.log(level, event, **details)
+        known = frozenset(problems)
+
+    return tell
 
 
 def told(problems: tuple[Problem, ...], known: frozenset[Problem]) -> Iterator[tuple[int, str, dict[str, Any]]]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from kong_sync.bodies import body
+from kong_sync.effects import Place, Plugin, ending
 from kong_sync.entities import Entity
 from kong_sync.issuers import Issuer
 from kong_sync.matching import ALL_METHODS, Taken, conditions, taken
 from kong_sync.names import Made, digest, identity, name, plugin, ref, tags
-from kong_sync.plugins import Place, Plugin, cors_config, ending
+from kong_sync.plugins import cors_config
 from kong_sync.upstreams import ServiceSpec, protocol
 from tenants.documents import Gateway, Route, Service
 from tenants.policies import Cors
@@ -55,8 +56,8 @@ class RouteClass:
 
     @property
     def label(self) -> str:
-        """`orders.1f0c9b2e4d5a`; of a tenant's own `orders.acme`, which no change renames."""
-        return f"{self.route}.{self.tenant or self.hash}"
+        """`orders.1f0c9b2e4d5a`; of a tenant's own `orders.~acme`, which no change renames."""
+        return f"{self.route}.~{self.tenant}" if self.tenant else f"{self.route}.{self.hash}"
 
 
 @lru_cache(maxsize=65536)
@@ -128,11 +129,13 @@ def route_entity(
 
 
 def parked(route: Entity) -> Entity:
-    """The same route with nobody who could meet it: to create it ahead of its protection, or to take it out of use."""
+    """The same route of a class where nobody meets it: to create it ahead of its protection, or to take it out of use.
+
+    Whoever meets it all the same gets no further: without a service Kong answers 503.
+    """
     if route.get("hosts"):
-        return {**route, "hosts": [NOWHERE]}
-    header = tenant_header(route)
-    return {**route, "headers": {**(route.get("headers") or {}), header: [NOBODY]}}
+        return {**route, "service": None, "hosts": [NOWHERE]}
+    return {**route, "service": None, "headers": {**(route.get("headers") or {}), tenant_header(route): [NOBODY]}}
 
 
 def tenant_header(route: Entity) -> str:
@@ -179,7 +182,7 @@ def preflight(one: RouteClass, shape: Shape, routes: Mapping[str, Route]) -> Pre
 def preflight_entities(one: Preflight, said: frozenset[Cors], hosts: tuple[str, ...], gateway: str) -> Iterator[Made]:
     """The route, and what it answers: the union of all that is said. Without the plugin it answers 503."""
     asked = [*one.methods] if one.methods != ALL_METHODS else ["~*.+"]
-    label = f"preflight.{one.tenant or digest([one.path, list(one.methods)])}"
+    label = f"~preflight.{one.tenant or digest([one.path, list(one.methods)])}"
     if one.tenant:
         label += f".{digest([one.path, list(one.methods)])}"
     body = {

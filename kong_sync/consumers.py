@@ -8,10 +8,11 @@ the consumer's on that route; the most specific one acts alone.
 from collections.abc import Iterator
 
 from kong_sync.classes import RouteClass
+from kong_sync.effects import Place, Plugin
+from kong_sync.effects import plugin as a_plugin
 from kong_sync.model import TenantSettings
 from kong_sync.names import Made, identity, plugin, ref, tags
-from kong_sync.plugins import Place, Plugin, counted_by, limit_config
-from kong_sync.plugins import plugin as a_plugin
+from kong_sync.plugins import counted_by, limit_config
 from tenants.policies import RateLimit
 
 UNLIMITED = RateLimit(requests=1_000_000_000, per="second")
@@ -56,12 +57,12 @@ def consumer_entities(gateway: str, tenant: TenantSettings, place: Place) -> Ite
     limit = general(tenant)
     if limit is not None:
         config = limit_config(limit, *counted_by(limit, place))
-        yield plugin(gateway, "rate-limiting", config, {"consumer": who}, f"tenant.{tenant.id}", tag)
+        yield plugin(gateway, "rate-limiting", config, {"consumer": who}, f"~tenant.{tenant.id}", tag)
 
 
 def limit_entity(gateway: str, tenant: str, one: RouteClass, limit: RateLimit, place: Place) -> Made:
     """A tenant's limit on one class route."""
     where = {"consumer": ref(gateway, "consumers", tenant), "route": ref(gateway, "routes", one.label)}
     config = limit_config(limit, *counted_by(limit, place))
-    said = f"tenant.{tenant}.{one.label}"
+    said = f"~tenant.{tenant}.{one.label}"
     return plugin(gateway, "rate-limiting", config, where, said, f"tenant:{tenant}")

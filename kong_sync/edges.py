@@ -13,16 +13,17 @@ from immutables import Map
 from kong_sync import lua
 from kong_sync.bodies import body
 from kong_sync.classes import HTTP, Shape, header_of, read
+from kong_sync.effects import Plugin, ending
 from kong_sync.matching import EVERYWHERE, begins, pattern
 from kong_sync.model import World
 from kong_sync.names import Made, identity, name, plugin, ref, tags
-from kong_sync.plugins import Plugin, claim_path, ending
+from kong_sync.plugins import claim_path
 from tenants.documents import Gateway, Route
 from tenants.effective import base
 from tenants.tokens import Jwt
 
-UNKNOWN = "unknown"
-GUARD = "guard"
+UNKNOWN = "~unknown"
+GUARD = "~guard"
 
 
 def shape_of(gateway: Gateway, routes: Mapping[str, Route], *, alone: bool) -> Shape:

@@ -11,10 +11,11 @@ from operator import attrgetter
 from kong_sync import lua
 from kong_sync.classes import CLAIM_HEADER, ENDINGS, NOT_FOUND, SUSPENDED, RouteClass, Shape
 from kong_sync.consumers import consumer_entities, limit_entity, own_limit, recognised
+from kong_sync.effects import Effect, Place, ending, functions, together
 from kong_sync.matching import taken
 from kong_sync.model import RouteSettings, TenantSettings, World, shares
 from kong_sync.names import Made
-from kong_sync.plugins import ROWS, Effect, Place, effect, ending, functions, together
+from kong_sync.plugins import ROWS, effect
 from kong_sync.upstreams import ServiceSpec, spec
 from tenants.documents import Route
 from tenants.errors import Problem

@@ -5,16 +5,16 @@ comes to the same effects shares a route: see `translate`. A test walks `ROWS` a
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from kong_sync import lua
-from kong_sync.bodies import CODES, JSON, body
-from kong_sync.issuers import Issuer, anonymous_name, issuer_of
-from kong_sync.names import canonical
+from kong_sync.bodies import CODES, body
+from kong_sync.effects import NOTHING, Effect, Place, plugin
+from kong_sync.issuers import anonymous_name, issuer_of
 from tenants.policies import (
     Access,
     Authz,
@@ -29,48 +29,6 @@ from tenants.policies import (
 )
 from tenants.tokens import Jwt
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a policy holds. `header`: the one that names the tenant, "" where the host does; `tenant`: of the class of
-    one, "" where tenants share. `claim`: that the gateway knows tenants by. `keyed`: Kong knows the tenant as a
-    consumer, so a limit is the consumer's.
-    """
-
-    gateway: str
-    source: Literal["header", "host", "claim"]
-    header: str = ""
-    tenant: str = ""
-    keyed: bool = False
-    claim: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """A plugin of a route; `config` is canonical JSON, so that equal ones are equal."""
-
-    name: str
-    config: str
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What one policy comes to. `before` and `after`: Lua ahead of all plugins and behind them; `answer`: Lua for the
-    headers of the answer. `ends`: what is answered in place of the service. `apart`: tenants cannot share it.
-    """
-
-    plugins: tuple[Plugin, ...] = ()
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-    answer: tuple[str, ...] = ()
-    ends: tuple[int, str] | None = None
-    apart: bool = False
-    issuer: Issuer | None = None
-    optional: bool = False
-    cors: Cors | None = None
-
-
-NOTHING = Effect()
 EXACT = "exact"
 BODY = "the body of a refusal is Kong's own"
 
@@ -85,10 +43,6 @@ class Row:
     parity: str
     effect: Callable[[Any, Place], Effect] = lambda _value, _place: NOTHING
     elsewhere: str = ""
-
-
-def plugin(name: str, **config: Any) -> Plugin:
-    return Plugin(name, canonical(config))
 
 
 def limit_config(policy: RateLimit, by: str, header: str | None = None) -> Mapping[str, Any]:
@@ -185,7 +139,6 @@ def cors_config(policy: Cors) -> Mapping[str, Any]:
         "exposed_headers": list(policy.expose) or None,
         "credentials": policy.credentials,
         "max_age": int(policy.max_age.total_seconds()) if policy.max_age else None,
-        "private_network": False,
         "preflight_continue": False,
     }
 
@@ -347,32 +300,3 @@ BESIDE: Mapping[str, str] = MappingProxyType(
 def effect(policy: str, value: Any, place: Place) -> Effect:
     """What a policy comes to; once for all tenants that say the same."""
     return ROWS[policy].effect(value, place)
-
-
-def together(effects: Iterable[Effect]) -> Effect:
-    """All of them as one. Of several that end a request the first counts."""
-    found = NOTHING
-    for one in effects:
-        found = replace(
-            found,
-            plugins=found.plugins + one.plugins,
-            before=found.before + one.before,
-            after=found.after + one.after,
-            answer=found.answer + one.answer,
-            ends=found.ends or one.ends,
-            apart=found.apart or one.apart,
-            issuer=found.issuer or one.issuer,
-            optional=found.optional or one.optional,
-            cors=found.cors or one.cors,
-        )
-    return found
-
-
-def ending(status: int, text: str) -> Plugin:
-    """An answer in place of the service."""
-    return plugin("request-termination", status_code=status, content_type=JSON, body=text, message=None, trigger=None)
-
-
-def functions(name: str, access: tuple[str, ...], answer: tuple[str, ...] = ()) -> tuple[Plugin, ...]:
-    """`pre-function` or `post-function`, if there is anything for it."""
-    return (plugin(name, access=list(access), header_filter=list(answer)),) if access or answer else ()

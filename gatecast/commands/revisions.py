@@ -47,14 +47,8 @@ def listing(found: list[dict[str, Any]], *, wide: bool, more: bool) -> str:
     head = ["REVISION", "AGE", "AUTHOR", "SOURCE", "DOCUMENTS", "WHY"]
     rows = []
     for one in found:
-        row = [
-            str(one["number"]),
-            since(one["at"]),
-            clean(one["author"]),
-            clean(one["source"]),
-            _counts(one),
-            _why(one),
-        ]
+        who = clean(one["author"]), clean(one["source"])
+        row = [str(one["number"]), since(one["at"]), *who, _counts(one), _why(one)]
         rows.append([*row, one["at"], clean(str(one.get("request_id") or "-"))] if wide else row)
     head += ["AT", "REQUEST"] if wide else []
     return "\n".join([table(head, rows), *(["older ones: -n shows more"] if more else [])])

@@ -62,11 +62,9 @@ def list_them(store: str, server: Server, output: str) -> None:
     """Show every token there ever was, without its secret."""
     from gatecast.output import show
 
-    if store:
-        data = {"tokens": asyncio.run(_on(store, _listed))}
-    else:
-        data = server.get("/api/v1/tokens", {"tokens": [TOKEN]})
-    show(output, data["tokens"], lambda _wide: _table(data["tokens"]))
+    path, shape = "/api/v1/tokens", {"tokens": [TOKEN]}
+    found = asyncio.run(_on(store, _listed)) if store else server.get(path, shape)["tokens"]
+    show(output, found, lambda _wide: _table(found))
 
 
 @command.command("revoke")

@@ -111,7 +111,7 @@ async def test_a_server_that_starts_publishes_when_it_has_the_keys(tmp_path: Pat
         gateway = edges.gateway(8080, jwt={"issuer": idp.issuer, "jwks": {"uri": idp.uri}})
         (tmp_path / "all.yaml").write_text(json.dumps(gateway) + "\n---\n" + json.dumps(edges.tenant("acme")))
         address = Address("127.0.0.1", 0)
-        async with running(Settings(settings=tmp_path, xds=address, api=address)) as server:
+        async with running(Settings(settings=tmp_path, store="memory", xds=address, api=address)) as server:
             await server.ready()
             snapshot = server.plane.hub.snapshots["edge"]
             filters = [one.body for one in snapshot.resources["ECDS"].values()]
@@ -142,7 +142,7 @@ async def test_a_token_of_a_key_that_is_not_known_yet_has_the_keys_fetched_anew(
             documents = [gateway, edges.service("echo", echo), edges.route("a"), edges.tenant("acme")]
             (tmp_path / "all.yaml").write_text(edges.text(documents))
             address = Address("127.0.0.1", 0)
-            settings = Settings(settings=tmp_path, xds=address, api=address)
+            settings = Settings(settings=tmp_path, store="memory", xds=address, api=address)
             async with running(settings) as server, httpx.AsyncClient(trust_env=False) as http:
                 await server.ready()
                 file = bootstrap("edge", "envoy-1", ("127.0.0.1", server.xds.port))

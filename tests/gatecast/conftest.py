@@ -1,9 +1,11 @@
 """A command line that runs in the test's own process: fixture `gatecast`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from consoles import Console, console
 from engines import postgres_url, template, url
 
 from gatecast.cli import main
@@ -25,10 +27,13 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def gatecast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+def gatecast(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
     """Call it with the arguments of a command."""
-    for name in [*Settings.model_fields, "config", "server", "debug"]:
+    for name in [*Settings.model_fields, "config", "server", "debug", "context", "token", "ca", "store"]:
         monkeypatch.delenv(f"GATECAST_{name.upper()}", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
 
     def run(*arguments: str) -> Ran:
         with pytest.raises(SystemExit) as end:
@@ -38,3 +43,11 @@ def gatecast(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         return Ran(end.value.code, said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, gatecast: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Console]:
+    """A whole server with a store, which the command line of the test asks."""
+    with console(tmp_path) as made:
+        monkeypatch.setenv("GATECAST_SERVER", made.url)
+        yield made

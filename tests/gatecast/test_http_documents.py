@@ -255,7 +255,7 @@ async def test_many_documents_are_one_revision_or_none(here: Operator) -> None:
     bad = [{"kind": "Tenant", "id": "new"}, {"kind": "Tenant", "id": "worse", "organisation": "nix"}]
     await here.refused("POST", "/documents:apply", 422, "invalid_documents", {"documents": bad})
     await here.refused("GET", "/documents/Tenant/new", 404, "not_found")
-    await here.refused("POST", "/documents:apply", 422, "invalid_documents", {"documents": [many[0], many[0]]})
+    await here.refused("POST", "/documents:apply", 422, "refused", {"documents": [many[0], many[0]]})
     for wrong in ({}, {"documents": [], "x": 1}, {"documents": {}}, {"documents": [1]}, []):
         await here.refused("POST", "/documents:apply", 422, "invalid_body", wrong)
     await here.refused("POST", "/documents:apply", 422, "refused", {"documents": [{"kind": "Nix", "id": "a"}]})

@@ -76,6 +76,8 @@ async def serve(settings: Path, *flags: str, xds: str = ANY) -> AsyncIterator[Se
         xds,
         "--api",
         ANY,
+        "--store",
+        "memory",
         *flags,
     )
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GATECAST_")}
@@ -219,17 +221,17 @@ def test_a_second_signal_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def here(settings: Path) -> Settings:
-    return Settings(settings=settings, xds=Address("127.0.0.1", 0), api=Address("127.0.0.1", 0))
+    return Settings(settings=settings, store="memory", xds=Address("127.0.0.1", 0), api=Address("127.0.0.1", 0))
 
 
 async def test_streams_are_refused_before_the_first_snapshot(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, apply = asyncio.Event(), Plane.apply
+    gate, take = asyncio.Event(), Plane.take
 
-    async def late(plane: Plane, found: Any) -> Any:
+    async def late(plane: Plane, *found: Any) -> Any:
         await gate.wait()
-        return await apply(plane, found)
+        return await take(plane, *found)
 
-    monkeypatch.setattr(Plane, "apply", late)
+    monkeypatch.setattr(Plane, "take", late)
     async with running(here) as server, httpx.AsyncClient(trust_env=False) as http:
         assert (await http.get(f"http://{server.api}/livez")).status_code == 200
         assert (await http.get(f"http://{server.api}/readyz")).json()["error"]["code"] == "loading"

@@ -7,7 +7,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from kong_sync import bodies, lua
-from kong_sync.plugins import BESIDE, ROWS, Effect, Place, cors_config, effect
+from kong_sync.effects import Effect, Place
+from kong_sync.plugins import BESIDE, ROWS, cors_config, effect
 from tenants.policies import POLICIES, Cors, Policies
 from xds.translate.errors import CODES
 

@@ -1,0 +1,84 @@
+"""From the settings of the process to a ledger that follows its store and sources. Assembled by `gatecast.serve`."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from random import uniform
+
+import structlog
+
+from gatecast.config import MEMORY, Settings
+from gatecast.feeds import Feed, Source
+from gatecast.ledger import Ledger
+from gatecast.together import together
+from tenants.errors import Unavailable
+from tenants.sources.directory import Limits
+from tenants.sources.folder import Folder
+from tenants.store import Pace, Store
+
+log = structlog.get_logger("gatecast")
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, pace: Pace = Pace()) -> AsyncIterator[Store]:  # noqa: B008 - it is immutable
+    """The store of this server, closed at the end; gone with it if it is `memory`.
+
+    Waits for a database that is away: a server that starts has nothing to serve without it. Raises `NotOurs`.
+    """
+    with contextlib.ExitStack() as stack:
+        if url == MEMORY:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gatecast-"))
+            url = str(Path(folder) / "gatecast.db")
+        async with await _patiently(lambda: Store.open(url, pace=pace), pace) as store:
+            yield store
+
+
+async def _patiently(attempt: Callable[[], Awaitable[Store]], pace: Pace) -> Store:
+    pause = pace.first
+    while True:
+        try:
+            return await attempt()
+        except Unavailable as error:
+            log.warning("the store is away: the server waits for it", error=str(error))
+        await asyncio.sleep(pause * uniform(0.5, 1.0))
+        pause = min(pause * 2, pace.longest)
+
+
+def sources(settings: Settings) -> tuple[Source, ...]:
+    """The automatic sources of this server."""
+    limits = Limits(quiet=settings.quiet, bound=settings.bound)
+    return (Folder(settings.settings, allow_empty=settings.allow_empty, limits=limits),)
+
+
+def feeds(ledger: Ledger, some: tuple[Source, ...], on_turn: Callable[[], None]) -> list[Feed]:
+    """What carries these sources to the ledger; `on_turn` is called when one of them was tried."""
+    return [Feed(source, ledger.reconcile, ledger.given, on_turn) for source in some]
+
+
+async def follow(ledger: Ledger, on_first: Callable[[], Awaitable[None]]) -> None:
+    """Bring into force what the store holds, then follow it and the sources until cancelled.
+
+    `on_first` is awaited once there is something to serve: at once if the store was ever written to, else when every
+    source has been tried. Raises what ends a source: its directory is not there.
+    """
+
+    async def first() -> None:
+        if not loaded:
+            for feed in ledger.feeds:
+                await feed.written.wait()
+        await on_first()
+        await asyncio.Event().wait()  # what runs together ends together
+
+    loaded = await _loaded(ledger)
+    await together(ledger.run(), first())
+
+
+async def _loaded(ledger: Ledger) -> bool:
+    while True:
+        try:
+            return await ledger.load()
+        except Unavailable as error:
+            log.warning("the store is away: the server waits for it", error=str(error))
+            await asyncio.sleep(ledger.store.pace.longest)
