@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 
 from gatecast.addresses import Address
-from gatecast.config import Settings
+from gatecast.config import MEMORY, Settings
 from gatecast.echo import echo
 from gatecast.output import paint
 from gatecast.serve import Running, running
@@ -100,7 +100,8 @@ async def stage() -> AsyncIterator[Stage]:
         ports = {name: await stack.enter_async_context(serving(echo(name), ANY)) for name in ("orders", "payments")}
         port = _free_port()
         settings = _settings(folder / "settings", {"9001": ports["orders"], "9002": ports["payments"], "10000": port})
-        server = await stack.enter_async_context(running(_settings(settings)))
+        process = Settings(settings=settings, store=MEMORY, xds=ANY, api=ANY, quiet=QUIET)
+        server = await stack.enter_async_context(running(process))
         await server.ready()
         proxy = await stack.enter_async_context(envoy(bootstrap("edge", "demo-1", server.xds), folder / "envoy"))
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=5.0))

@@ -1,4 +1,4 @@
-"""The words in which policies say what Kong needs: a `Place` in, an `Effect` out. Called by `plugins`, `classes`, `parts`."""
+"""The words in which policies say what Kong needs: a `Place` in, an `Effect` out. Called by `plugins` and above."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

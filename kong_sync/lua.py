@@ -48,7 +48,7 @@ def header_guard(header: str, paths: Iterable[str] | None) -> str:
     known = None if paths is None else list(paths)
     head = "" if paths is not None else "local PATHS\n"
     return head + _with(
-        scripts.EXIT + scripts.OURS + scripts.DISGUISED + _BY_HEADER,
+        scripts.EXIT + scripts.OURS + scripts.DISGUISED + scripts.BY_HEADER,
         PATHS=known,
         HEADER=header,
         TYPE=JSON,
@@ -61,7 +61,7 @@ def claim_guard(header: str, claim: Iterable[str], paths: Iterable[str] | None) 
     bodies = _refusals("token_missing", "token_invalid", "unknown_tenant", "bad_tenant_header")
     known = None if paths is None else list(paths)
     head = "" if paths is not None else "local PATHS\n"
-    text = scripts.EXIT + scripts.OURS + scripts.DISGUISED + scripts.READ + _BY_CLAIM
+    text = scripts.EXIT + scripts.OURS + scripts.DISGUISED + scripts.READ + scripts.BY_CLAIM
     return head + _with(text, PATHS=known, HEADER=header, CLAIM=list(claim), TYPE=JSON, BODIES=bodies)
 
 

@@ -41,7 +41,7 @@ local function disguised()
 end
 """
 
-_BY_HEADER = """
+BY_HEADER = """
 local function look()
   local found
   for name, value in pairs(ngx.req.get_headers(0)) do
@@ -173,7 +173,7 @@ local function token()
 end
 """
 
-_BY_CLAIM = """
+BY_CLAIM = """
 ngx.req.clear_header(HEADER)
 local function look()
   if disguised() then return refuse(400, "bad_tenant_header") end

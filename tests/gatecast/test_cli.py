@@ -66,7 +66,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("serve", "--settings", EXAMPLE, "--xds", "0.0.0.0:1"), 2),
         (("serve", "--settings", EXAMPLE, "--drain", "100"), 2),
         (("serve", "--settings", EXAMPLE, "--config", "/nowhere"), 2),
-        (("serve", "--settings", "/nowhere", "--xds", "127.0.0.1:0", "--api", "127.0.0.1:0"), 1),
+        (("serve", "--settings", "/nowhere", "--store", "memory", "--xds", "127.0.0.1:0", "--api", "127.0.0.1:0"), 1),
         (("status", "--server", "http://127.0.0.1:9"), 7),
         (("clients", "--server", "http://127.0.0.1:9"), 7),
         (("clients", "--server", "nonsense"), 2),

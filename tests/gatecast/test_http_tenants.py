@@ -15,12 +15,12 @@ service: echo
 policies: {timeout: {request: 5s}}
 ---
 kind: Organisation
-id: foods
+id: drinks
 policies: {rate_limit: {requests: 600, per: minute, by: client_ip}, cors: {origins: ["https://a.example"]}}
 ---
 kind: Tenant
 id: gamma
-organisation: foods
+organisation: drinks
 policies: {rate_limit: {burst: 3}, headers: {request: {set: {x.plan: gold, authorization: hush}}}}
 routes: {other: {policies: {maintenance: {message: later}}}}
 ---
@@ -50,7 +50,7 @@ async def test_every_field_in_force_says_where_it_comes_from(here: Operator) -> 
     assert [one["gateway"] for one in found["gateways"]] == ["edge", "inner"]
     assert found["revision"] == here.ledger.revision
     routes = {one["route"]: one for one in found["gateways"][0]["routes"]}
-    assert field(routes["other"], "rate_limit.requests") == (600, "Organisation/foods")
+    assert field(routes["other"], "rate_limit.requests") == (600, "Organisation/drinks")
     assert field(routes["other"], "rate_limit.burst") == (3, "Tenant/gamma")
     assert field(routes["other"], "timeout.request") == ("5s", "Route/other")
     assert field(routes["other"], "maintenance.message") == ("later", "Tenant/gamma")

@@ -217,7 +217,7 @@ async def test_a_server_tells_of_a_bad_document_and_of_a_proxy_that_refuses(
     )
     async with Hooks("hook") as hook, Mailserver(login=("ops", CANARY)) as server:
         settings = Settings(
-            settings=tmp_path, xds=LOOPBACK, api=LOOPBACK, notify_webhook=hook.url,
+            settings=tmp_path, store="memory", xds=LOOPBACK, api=LOOPBACK, notify_webhook=hook.url,
             notify_smtp=f"smtp://ops:{CANARY}@127.0.0.1:{server.port}", notify_from="gatecast@example.com",
             notify_to="ops@example.com", notify_after=0, notify_every=1,
         )  # type: ignore[arg-type]  # fmt: skip
