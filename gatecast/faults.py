@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from gatecast.admission import Busy
 from tenants.errors import GatecastError, Problem, Refused, Unavailable
 from tenants.store import Defect, Doubtful, Foreign, Full, KeyReused, NotFound, Stale, StillRunning
 
@@ -54,6 +55,7 @@ ERRORS: tuple[tuple[type[GatecastError], int, str, Mapping[str, str]], ...] = (
     (Foreign, 409, "foreign", {}),
     (KeyReused, 422, "idempotency_key_reused", {}),
     (StillRunning, 409, "still_running", LATER),
+    (Busy, 429, "busy", LATER),
     (Full, 507, "store_full", {}),
     (Doubtful, 503, "doubtful", {}),
     (Unavailable, 503, "unavailable", LATER),

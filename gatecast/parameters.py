@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -96,9 +97,8 @@ def _ids(ctx: click.Context, kind: str, start: str) -> list[str]:
     shape = {"documents": [{"id": str}]}
     try:
         target = remote.here(ctx.params.get("server") or "", ctx.params.get("context") or "").target
-        server = remote.Server(target, patience=1.0, pauses=())
-        page = server.get("/api/v1/documents", shape, kind=kind, q=start, limit=ENOUGH)
-        server.close()
+        with closing(remote.Server(target, patience=1.0, pauses=())) as server:
+            page = server.get("/api/v1/documents", shape, kind=kind, q=start, limit=ENOUGH)
     except GatecastError:
         return []
     return [one["id"] for one in page["documents"] if one["id"].startswith(start)]

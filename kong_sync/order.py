@@ -298,7 +298,8 @@ def _revoked(work: Work) -> set[Key]:
 
 
 def _swaps(work: Work, consumer: str) -> bool:
-    if ("consumers", consumer) in work.drops:
+    mine = "consumers", consumer
+    if mine in work.drops or mine in work.puts:  # renamed, an old key would open what it never opened
         return False
     had = {kind for kind, _id in work.actual.referring("consumers", consumer) if kind in CREDENTIALS}
     kept = {key[0] for key in work.actual.referring("consumers", consumer) if key not in work.drops}

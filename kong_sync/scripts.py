@@ -15,6 +15,7 @@ OURS = """
 local function ours()
   if not PATHS then return true end
   local path = kong.request.get_raw_path()
+  if path:sub(1, 1) ~= "/" then return true end
   if path:find("%", 1, true) or path:find("/.", 1, true) or path:find("//", 1, true) then return true end
   for i = 1, #PATHS do if path:sub(1, #PATHS[i]) == PATHS[i] then return true end end
   return false

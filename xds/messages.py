@@ -62,6 +62,8 @@ ROOTS = (
     "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
     "envoy.service.accesslog.v3.StreamAccessLogsMessage",
+    "envoy.service.status.v3.ClientStatusRequest",
+    "envoy.service.status.v3.ClientStatusResponse",
 )
 POOL = descriptors.pool(ROOTS)
 OTHERS: Mapping[str, Callable[..., Message]] = MappingProxyType(

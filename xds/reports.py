@@ -25,8 +25,11 @@ StreamAccessLogsMessage = messages.message("envoy.service.accesslog.v3.StreamAcc
 Told = Callable[[Node, str], None]
 """Called with the proxy and the tenant ("" before one was chosen)."""
 
+Stranger = Callable[[Any, Node], str]
+"""Says of a call's context why its caller is not this node; "" if it may be."""
 
-def service(told: Told) -> grpc.GenericRpcHandler:
+
+def service(told: Told, stranger: Stranger = lambda context, node: "") -> grpc.GenericRpcHandler:
     """The gRPC service; `told` is called for each tenant of each message."""
 
     async def stream(_requests: object, context: Any) -> bytes:
@@ -35,6 +38,8 @@ def service(told: Told) -> grpc.GenericRpcHandler:
             message = await _decoded(data, context)
             if message.HasField("identifier"):
                 node = await _identified(message.identifier, context)
+                if why := stranger(context, node):
+                    await context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
             for tenant in tenants(message):
                 told(node, tenant)
             await asyncio.sleep(PAUSE)

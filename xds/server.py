@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from tenants.errors import Refused
-from xds import reports, wire
+from xds import identity, reports, status, wire
 from xds.budget import BIG, Budget
 from xds.hub import Client, Hub
 from xds.kinds import KINDS, Kind
@@ -68,7 +68,11 @@ class Method:
 
 
 class AdsServer:
-    """Serves the hub's snapshots on `address` (host:port). `start` returns the bound port; `stop` drains."""
+    """Serves the hub's snapshots on `address` (host:port). `start` returns the bound port; `stop` drains.
+
+    `trust`: which gateways a certificate may read; None: nobody is asked, for only this machine, or whoever may, gets
+    here.
+    """
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class AdsServer:
         clock: Callable[[], float] = time.monotonic,
         unread: float = UNREAD,
         unknown_key: reports.Told | None = None,
+        trust: identity.Trust | None = None,
     ) -> None:
         self.hub = hub
         self.health = health.HealthServicer()
@@ -86,6 +91,7 @@ class AdsServer:
         self._identifier = identifier
         self._clock = clock
         self._unread = unread
+        self._trust = trust
         self._budget = Budget()
         self._server = grpc.aio.server(options=OPTIONS)
         for service, methods in _services().items():
@@ -94,7 +100,8 @@ class AdsServer:
             }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         if unknown_key is not None:
-            self._server.add_generic_rpc_handlers((reports.service(unknown_key),))
+            self._server.add_generic_rpc_handlers((reports.service(unknown_key, self._stranger),))
+        self._server.add_generic_rpc_handlers((status.service(hub, self._sees),))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
 
     async def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
@@ -134,8 +141,9 @@ class AdsServer:
     def _handler(self, method: Method) -> Callable[[Any, Any], Awaitable[None]]:
         async def handle(_requests: object, context: Any) -> None:
             session = Session(
-                self.hub, self._metrics, self._budget, method, context, self._identifier, self._clock, self._unread
-            )
+                self.hub, self._metrics, self._budget, method, context, self._identifier, self._clock, self._unread,
+                self._refusal,
+            )  # fmt: skip
             try:
                 await session.run()
             except Ended as error:
@@ -146,14 +154,33 @@ class AdsServer:
 
         return handle
 
+    def _refusal(self, context: Any, gateway: str) -> str:
+        """Why this caller may not read this gateway; "" if it may. THE place where a proxy's identity is judged."""
+        if self._trust is None:
+            return ""
+        shown = context.auth_context().get("x509_pem_cert", ())
+        names = identity.names(shown[0]) if shown else identity.Names()
+        return "" if self._trust.admits(names, gateway) else self._trust.refusal(names, gateway)
+
+    def _stranger(self, context: Any, node: wire.Node) -> str:
+        """The same for a node, of whatever gateway it is; what is of none is refused nothing here."""
+        gateway = self.hub.gateway(node)
+        return self._refusal(context, gateway) if gateway is not None else ""
+
+    def _sees(self, context: Any) -> Callable[[str], bool]:
+        """Which gateways a caller may read."""
+        seen = {name: not self._refusal(context, name) for name in self.hub.snapshots}
+        return lambda gateway: seen.get(gateway, False)
+
 
 class Session:
     """One stream from its first request to its end: a reader and a writer around the machine."""
 
     def __init__(
         self, hub: Hub, metrics: Metrics, budget: Budget, method: Method, context: Any, identifier: str,
-        clock: Callable[[], float], unread: float,
+        clock: Callable[[], float], unread: float, refusal: Callable[[Any, str], str],
     ) -> None:  # fmt: skip
+        self._refusal = refusal
         self._hub, self._metrics, self._budget, self._method = hub, metrics, budget, method
         self._context, self._identifier, self._clock, self._unread = context, identifier, clock, unread
         self._decode = wire.delta_request if method.delta else wire.sotw_request
@@ -186,15 +213,23 @@ class Session:
             raise Ended(grpc.StatusCode.UNAVAILABLE, "not ready: settings are still being loaded")
         if node is None:
             raise Ended(grpc.StatusCode.INVALID_ARGUMENT, "the first request of a stream must carry its node")
-        if self._hub.gateway(node) is None:
-            names = ", ".join(sorted(self._hub.snapshots)) or "none"
-            said = f"node.cluster {node.cluster[:SHOWN]!r}" if node.cluster else f"node.id {node.id[:SHOWN]!r}"
-            why = f"{said} names no gateway; gateways: {names[: 5 * SHOWN]}"
-            raise Ended(grpc.StatusCode.NOT_FOUND, why)
+        self._admit(node)
         delta, kinds = self._method.delta, self._method.kinds
         client = self._hub.join(node, self._context.peer(), self._method.variant, delta=delta, kinds=kinds)
         log.info("stream opened", node=node.id, gateway=client.gateway, variant=self._method.variant, build=node.build)
         return client
+
+    def _admit(self, node: wire.Node) -> None:
+        """Only to the gateways that there are and that its certificate may read."""
+        gateway = self._hub.gateway(node)
+        if gateway is None:
+            seen = (one for one in sorted(self._hub.snapshots) if not self._refusal(self._context, one))
+            names = ", ".join(seen) or "none"
+            said = f"node.cluster {node.cluster[:SHOWN]!r}" if node.cluster else f"node.id {node.id[:SHOWN]!r}"
+            raise Ended(grpc.StatusCode.NOT_FOUND, f"{said} names no gateway; gateways: {names[: 5 * SHOWN]}")
+        if why := self._refusal(self._context, gateway):
+            log.warning("stream refused", node=node.id[:SHOWN], gateway=gateway, peer=self._context.peer(), error=why)
+            raise Ended(grpc.StatusCode.PERMISSION_DENIED, why)
 
     async def _read(self) -> wire.Request | None:
         data = await self._context.read()

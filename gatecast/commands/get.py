@@ -29,9 +29,9 @@ def command(kind: str, id: str | None, organisation: str | None, part: str | Non
 
     if id:
         one = document(server, kind, id)
-        return show(output, one["document"], lambda _wide: detail(one))
+        return show(output, written(one), lambda _wide: detail(one))
     found = list(server.pages("/api/v1/documents", "documents", DOCUMENT, kind=kind, organisation=organisation, q=part))
-    show(output, [one["document"] for one in found], lambda wide: listing(found, wide=wide))
+    show(output, [written(one) for one in found], lambda wide: listing(found, wide=wide))
 
 
 def document(server: Server, kind: str, id: str) -> dict[str, Any]:
@@ -40,13 +40,18 @@ def document(server: Server, kind: str, id: str) -> dict[str, Any]:
     return found
 
 
+def written(one: dict[str, Any]) -> dict[str, Any]:
+    """The document as people write it: what it is comes first."""
+    return {"kind": one["kind"], "id": one["id"], **one["document"]}
+
+
 def detail(one: dict[str, Any]) -> str:
     """The document in YAML, below what the server knows about it."""
     from gatecast.output import as_yaml, clean
 
     pinned = ", pinned: files and registries may not write it" if one["pinned"] else ""
     about = f"# revision {one['revision']}, from {clean(one['source'])}, etag {one['etag']}{pinned}"
-    return f"{about}\n{as_yaml(one['document'])}".rstrip("\n")
+    return f"{about}\n{as_yaml(written(one))}".rstrip("\n")
 
 
 def listing(found: list[dict[str, Any]], *, wide: bool) -> str:

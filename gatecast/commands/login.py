@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,11 +31,8 @@ def command(name: str | None, server: str, ca: Path | None) -> None:
     chosen = valid(name or known.current or "default")
     made = _context(known.contexts.get(chosen), chosen, server, ca)
     token = _asked(made.server)
-    tried = Server(Target(made.server, token, made.ca))
-    try:
+    with closing(Server(Target(made.server, token, made.ca))) as tried:
         found = tried.get("/api/v1/status", STATUS)
-    finally:
-        tried.close()
     file = contexts.token_file(chosen, os.environ)
     contexts.write_private(file, f"{token}\n")
     contexts.save(path, known.put(chosen, replace(made, token_file=str(file)), use=True))

@@ -121,12 +121,23 @@ def _until(token: dict[str, Any]) -> str:
     return f"good until {token['expires']}" if token["expires"] else "good until it is revoked"
 
 
+def _state(token: dict[str, Any]) -> str:
+    from datetime import UTC, datetime
+
+    from gatecast.output import paint
+
+    if token["revoked"]:
+        return paint("revoked", "red")
+    expired = token["expires"] and datetime.fromisoformat(token["expires"]) <= datetime.now(UTC)
+    return paint("expired", "yellow") if expired else "good"
+
+
 def _table(tokens: list[dict[str, Any]]) -> str:
-    from gatecast.output import clean, paint, table
+    from gatecast.output import clean, table
 
     rows = [
         (
-            one["id"], clean(one["name"]), one["role"], paint("revoked", "red") if one["revoked"] else "good",
+            one["id"], clean(one["name"]), one["role"], _state(one),
             one["created"], one["expires"] or "-", one.get("used") or "-", clean(str(one.get("author", ""))),
         )
         for one in tokens

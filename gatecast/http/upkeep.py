@@ -9,7 +9,8 @@ from gatecast.http import asking
 from gatecast.http.asking import Body, Reason
 from gatecast.http.described import WRITE, fails, keyed, takes
 from gatecast.http.written import Commits, replayed
-from gatecast.ledger import Ledger, SourceState
+from gatecast.ledger import Ledger
+from gatecast.outcomes import SourceState
 from gatecast.views import View, when
 from tenants.store import Answer, By, Once
 

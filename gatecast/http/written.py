@@ -5,7 +5,8 @@ from typing import Any
 
 from fastapi import Response
 
-from gatecast.ledger import Ledger, Outcome
+from gatecast.ledger import Ledger
+from gatecast.outcomes import Outcome
 from gatecast.resource_diffs import ResourceChange
 from gatecast.views import ProblemView, View, problem_view
 from tenants.store import Answer, Change, Commit, KeptOut, diffs

@@ -70,8 +70,8 @@ def step(files: Files, seen: Mapping[str, Content], *, allow_empty: bool = False
     heard = {**files.held, **seen}
     news = {path: _listen(path, heard[path], files.said.get(path, _NOTHING)) for path in sorted(heard)}
     after = _released(_with(files, _keeping(files, news)))
-    if not allow_empty and _names(files) and not _names(after):
-        return replace(files, held=Map(heard)), _alarm() if not files.held else Changes()
+    if not allow_empty and (lost := _lost(files, after)):
+        return replace(files, held=Map(heard)), _alarm(lost) if not files.held else Changes()
     changes = _changes(files, after, files.said.keys() | news.keys() if files.torn else news.keys())
     return after, replace(changes, read=changes.read | {""}) if files.held else changes
 
@@ -184,6 +184,19 @@ def _changes(before: Files, after: Files, paths: Iterable[str]) -> Changes:
     return Changes(tuple(put), frozenset(), tuple(ranked), frozenset(withdrawn), frozenset(read))
 
 
-def _alarm() -> Changes:
-    message = "the settings directory holds no documents any more; all that were in force stay in force"
+def _lost(before: Files, after: Files) -> str:
+    """Why what the directory says now is not believed; "" if it is. Another directory may have been given at a start."""
+    if not _names(before):
+        return ""
+    if not _names(after):
+        return "the settings directory holds no documents any more"
+    known = {key for said in before.said.values() for key in said.words}
+    first = all(said.mark == UNHEARD for said in before.said.values())
+    if first and known.isdisjoint(key for said in after.said.values() for key in said.words):
+        return f"the settings directory holds none of the {len(known)} documents that files gave before"
+    return ""
+
+
+def _alarm(why: str) -> Changes:
+    message = f"{why}; all that were in force stay in force"
     return Changes(broken=(Problem("GC011", "", "", "", message, "put them back, or start with --allow-empty"),))

@@ -11,7 +11,7 @@ MORE = SETTINGS + """---
 kind: Route
 id: other
 match: {prefix: /other}
-service: echo
+service: orders
 policies: {timeout: {request: 5s}}
 ---
 kind: Organisation
@@ -56,7 +56,7 @@ async def test_every_field_in_force_says_where_it_comes_from(here: Operator) -> 
     assert field(routes["other"], "maintenance.message") == ("later", "Tenant/gamma")
     assert field(routes["other"], "headers.request.set.x.plan") == ("gold", "Tenant/gamma")
     assert field(routes["other"], "headers.request.set.authorization") == ("(secret)", "Tenant/gamma")
-    assert routes["other"]["services"] == {"echo": 100}
+    assert routes["other"]["services"] == {"orders": 100}
     assert "maintenance" not in next(one for name, one in routes.items() if name != "other")["policies"]
 
 

@@ -18,7 +18,7 @@ from kong_sync.phases import BOTH
 from kong_sync.states import EMPTY, State
 
 SEEDS = st.integers(0, 2**32)
-SLOW = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
 def standing(rng: Random) -> Model:

@@ -181,6 +181,19 @@ async def test_a_token_that_is_not_required_must_be_good_if_there_is_one(gate: G
     assert (await gate.ask(PATH, acme, ("authorization", "Basic x"))).status == 200
 
 
+async def test_a_preflight_needs_no_token_and_nothing_else_does_without(gate: Gate, idp: idps.Idp) -> None:
+    cors = {"origins": ["https://shop.example"], "headers": ["authorization"]}
+    await gate.load(gate.world(mark("acme", jwt=jwt(idp), cors=cors), keys=keys(idp)))
+    origin, asks = ("origin", "https://shop.example"), ("access-control-request-method", "GET")
+    for headers in ([origin, asks], [origin, asks, (NAME, "acme")]):
+        found = await gate.ask(PATH, *headers, method="OPTIONS")
+        assert (found.status, found.headers["access-control-allow-origin"]) == (200, "https://shop.example")
+    for headers in ([(NAME, "acme")], [(NAME, "acme"), origin], [(NAME, "acme"), asks]):
+        assert (await gate.ask(PATH, *headers, method="OPTIONS")).status == 401
+    refused = await gate.ask(PATH, (NAME, "acme"), origin)
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, "https://shop.example")
+
+
 async def test_keys_overlap_and_a_key_that_is_gone_opens_nothing(gate: Gate) -> None:
     idp = idps.Idp(name="turning")
     first = idp.add()

@@ -3,19 +3,25 @@
 A proxy is `ledgers.client(ledger)`: a stream joined as the server joins it, which answers when the test says so.
 """
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from stores import QUICK
 from worlds import Json, gateway, route, service, tenant
 
+from gatecast.feeds import Feed, Source
 from gatecast.ledger import Ledger
 from gatecast.plane import Plane
 from tenants.documents import Key
+from tenants.sources.directory import Limits
+from tenants.sources.folder import Folder
 from tenants.store import By, Expected, Store, Write
+from xds import waiting
 from xds.hub import Client, Hub
 from xds.metrics import Metrics
 from xds.stream import Adjust, Ask
@@ -83,3 +89,38 @@ def answer(ledger: Ledger, proxy: Client, refuse: str = "") -> int:
             ledger.plane.hub.answered(proxy, reply, 0.0)
             count += 1
     return count
+
+
+@asynccontextmanager
+async def files(url: str, folder: Path, *, allow_empty: bool = False) -> AsyncIterator[Ledger]:
+    """A ledger that follows a directory, and has tried what that says."""
+    async with ledger(url) as made, running(made, Folder(folder, allow_empty, Limits(quiet=0.0, bound=0.05))):
+        yield made
+
+
+@asynccontextmanager
+async def running(ledger: Ledger, *sources: Source) -> AsyncIterator[list[Feed]]:
+    """The ledger follows the store and these sources, all of which it has tried; what ends one of them ends the test."""
+    ledger.feeds += [Feed(one, ledger.reconcile, ledger.given) for one in sources]
+    task = asyncio.create_task(ledger.run())
+    for feed in ledger.feeds:
+        waits = asyncio.create_task(feed.written.wait())
+        await asyncio.wait({waits, task}, return_when=asyncio.FIRST_COMPLETED)
+        waits.cancel()
+    try:
+        if task.done():
+            task.result()
+        yield ledger.feeds
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until(check: Callable[[], Any], what: str) -> Any:
+    """Wait for something that comes of itself."""
+    return await waiting.until(check, what, within=20.0)
+
+
+def problems(ledger: Ledger) -> list[str]:
+    """Code and name of everything that is wrong."""
+    return [f"{one.code} {one.kind}/{one.id}" for one in ledger.plane.problems()]
