@@ -16,6 +16,7 @@ from typing import Any
 import cold
 import issuers
 import load
+import on_demand
 import policies
 import streams
 import traffic
@@ -29,6 +30,7 @@ PARTS = {
     "policies": ("A change of each policy for one tenant of 10,000, to traffic", policies.figures),
     "overhead": ("What a policy costs a request: CPU of Envoy, microseconds", policies.overhead),
     "issuers": ("New issuers while 200 connections are open, 10,000 tenants", issuers.figures),
+    "on_demand": ("Envoy's memory with all tables and with those asked for", on_demand.figures),
     "streams": ("1,000 delta streams, 10,000 tenants, one tenant changes", streams.figures),
 }
 

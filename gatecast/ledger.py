@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -59,6 +59,7 @@ class Ledger:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _admission: Admission = field(default_factory=Admission)
     _syncing: asyncio.Task[Synced] | None = None
+    _turns: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.rollouts = Rollouts(self.plane.hub)
@@ -137,7 +138,15 @@ class Ledger:
 
     async def run(self) -> None:
         """Follow the store and all sources until cancelled. Raises what ends a source: its directory is not there."""
-        await together(self._follow(), *(feed.run() for feed in self.feeds))
+        try:
+            await together(self._follow(), *(feed.run() for feed in self.feeds))
+        finally:
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait for the turns that were begun: the store may be closed then."""
+        while self._turns:
+            await asyncio.wait(self._turns)
 
     async def sync(self, by: By) -> Synced:
         """Read every source again now, and the store, and the files of secrets. A second caller joins the first."""
@@ -170,7 +179,10 @@ class Ledger:
 
     async def _alone(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """One after the other, and to the end: whoever asked may go away, what is committed is published."""
-        return await asyncio.shield(asyncio.ensure_future(self._in_turn(attempt)))
+        turn = asyncio.create_task(self._in_turn(attempt))
+        self._turns.add(turn)
+        turn.add_done_callback(self._turns.discard)
+        return await asyncio.shield(turn)
 
     async def _in_turn(self, attempt: Callable[[], Awaitable[T]]) -> T:
         async with self._turn:

@@ -131,6 +131,7 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
                 yield Running(plane, ledger, *addresses, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)
+    await ledger.settled()
 
 
 def _keeper(settings: Settings) -> Keeper:

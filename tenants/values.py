@@ -80,12 +80,12 @@ def _patience(length: timedelta) -> timedelta:
 
 
 def duration_text(length: timedelta) -> str:
-    """A duration as a user would write it: the largest unit that keeps it whole."""
-    milliseconds = length // timedelta(milliseconds=1)
-    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"
+    """A duration as a user would write it: the largest unit that keeps it whole. It reads back as the same."""
+    microseconds = length // timedelta(microseconds=1)
+    for unit, size in (("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000)):
+        if microseconds % size == 0:
+            return f"{microseconds // size}{unit}"
+    return f"{microseconds / 1000:.3f}ms"
 
 
 def _size(value: Any) -> int:

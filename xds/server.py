@@ -19,9 +19,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from tenants.errors import Refused
-from xds import identity, reports, status, wire
+from xds import reports, status, wire
 from xds.budget import BIG, Budget
+from xds.doorkeeper import Doorkeeper
 from xds.hub import Client, Hub
+from xds.identity import Trust
 from xds.kinds import KINDS, Kind
 from xds.metrics import Metrics
 from xds.stream import Answer
@@ -83,7 +85,7 @@ class AdsServer:
         clock: Callable[[], float] = time.monotonic,
         unread: float = UNREAD,
         unknown_key: reports.Told | None = None,
-        trust: identity.Trust | None = None,
+        trust: Trust | None = None,
     ) -> None:
         self.hub = hub
         self.health = health.HealthServicer()
@@ -91,7 +93,7 @@ class AdsServer:
         self._identifier = identifier
         self._clock = clock
         self._unread = unread
-        self._trust = trust
+        self._door = Doorkeeper(hub, trust)
         self._budget = Budget()
         self._server = grpc.aio.server(options=OPTIONS)
         for service, methods in _services().items():
@@ -100,8 +102,8 @@ class AdsServer:
             }
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         if unknown_key is not None:
-            self._server.add_generic_rpc_handlers((reports.service(unknown_key, self._stranger),))
-        self._server.add_generic_rpc_handlers((status.service(hub, self._sees),))
+            self._server.add_generic_rpc_handlers((reports.service(unknown_key, self._door.stranger),))
+        self._server.add_generic_rpc_handlers((status.service(hub, self._door.sees),))
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
 
     async def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
@@ -142,7 +144,7 @@ class AdsServer:
         async def handle(_requests: object, context: Any) -> None:
             session = Session(
                 self.hub, self._metrics, self._budget, method, context, self._identifier, self._clock, self._unread,
-                self._refusal,
+                self._door,
             )  # fmt: skip
             try:
                 await session.run()
@@ -154,33 +156,15 @@ class AdsServer:
 
         return handle
 
-    def _refusal(self, context: Any, gateway: str) -> str:
-        """Why this caller may not read this gateway; "" if it may. THE place where a proxy's identity is judged."""
-        if self._trust is None:
-            return ""
-        shown = context.auth_context().get("x509_pem_cert", ())
-        names = identity.names(shown[0]) if shown else identity.Names()
-        return "" if self._trust.admits(names, gateway) else self._trust.refusal(names, gateway)
-
-    def _stranger(self, context: Any, node: wire.Node) -> str:
-        """The same for a node, of whatever gateway it is; what is of none is refused nothing here."""
-        gateway = self.hub.gateway(node)
-        return self._refusal(context, gateway) if gateway is not None else ""
-
-    def _sees(self, context: Any) -> Callable[[str], bool]:
-        """Which gateways a caller may read."""
-        seen = {name: not self._refusal(context, name) for name in self.hub.snapshots}
-        return lambda gateway: seen.get(gateway, False)
-
 
 class Session:
     """One stream from its first request to its end: a reader and a writer around the machine."""
 
     def __init__(
         self, hub: Hub, metrics: Metrics, budget: Budget, method: Method, context: Any, identifier: str,
-        clock: Callable[[], float], unread: float, refusal: Callable[[Any, str], str],
+        clock: Callable[[], float], unread: float, door: Doorkeeper,
     ) -> None:  # fmt: skip
-        self._refusal = refusal
+        self._door = door
         self._hub, self._metrics, self._budget, self._method = hub, metrics, budget, method
         self._context, self._identifier, self._clock, self._unread = context, identifier, clock, unread
         self._decode = wire.delta_request if method.delta else wire.sotw_request
@@ -223,11 +207,10 @@ class Session:
         """Only to the gateways that there are and that its certificate may read."""
         gateway = self._hub.gateway(node)
         if gateway is None:
-            seen = (one for one in sorted(self._hub.snapshots) if not self._refusal(self._context, one))
-            names = ", ".join(seen) or "none"
+            names = ", ".join(filter(self._door.sees(self._context), sorted(self._hub.snapshots))) or "none"
             said = f"node.cluster {node.cluster[:SHOWN]!r}" if node.cluster else f"node.id {node.id[:SHOWN]!r}"
             raise Ended(grpc.StatusCode.NOT_FOUND, f"{said} names no gateway; gateways: {names[: 5 * SHOWN]}")
-        if why := self._refusal(self._context, gateway):
+        if why := self._door.refusal(self._context, gateway):
             log.warning("stream refused", node=node.id[:SHOWN], gateway=gateway, peer=self._context.peer(), error=why)
             raise Ended(grpc.StatusCode.PERMISSION_DENIED, why)
 

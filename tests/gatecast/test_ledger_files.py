@@ -71,7 +71,7 @@ async def test_a_broken_document_stays_at_its_last_good_version_also_over_a_rest
         assert (problem.code, problem.file, problem.line) == ("GC105", "acme.yaml", 3)
         assert (one.revision, requests(one, "acme")) == (1, 10)
         (folder / "acme.yaml").write_text("kind: [Tenant\n")
-        await until(lambda: problems(one) == ["GC001 /"], "the other problem")
+        await until(lambda: "GC001 /" in problems(one), "the other problem")
     async with files(url, folder) as one:
         assert (problems(one), tenants(one)) == (["GC001 /"], ["acme"])
         say(folder, "acme.yaml", limited("acme", 30))

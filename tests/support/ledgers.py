@@ -39,7 +39,10 @@ async def ledger(url: str, *documents: Json, **more: Any) -> AsyncIterator[Ledge
         await made.load()
         if documents:
             await made.write(put(*documents), API)
-        yield made
+        try:
+            yield made
+        finally:
+            await made.settled()
 
 
 def put(*documents: Json, expected: Expected | None = None) -> list[Write]:

@@ -116,16 +116,21 @@ class World:
         return {(row["name"], reference(row, "route"), reference(row, "service")): row for row in rows}
 
     @cached_property
-    def people(self) -> dict[str, tuple[str, frozenset[str]]]:
-        """Of a token or key: the user's name and groups."""
-        found = {}
-        for (kind, _id), row in self.rows.items():
-            if kind in ("jwt_secrets", "keyauth_credentials"):
-                consumer = reference(row, "consumer")
-                groups = (one for one in self.rows.items() if one[0][0] == "acls")
-                mine = frozenset(one["group"] for _key, one in groups if reference(one, "consumer") == consumer)
-                found[row["key"]] = self.rows["consumers", consumer]["username"], mine
-        return found
+    def credentials(self) -> dict[str, str]:
+        """Token or key -> the consumer's id."""
+        kinds = ("jwt_secrets", "keyauth_credentials")
+        return {row["key"]: reference(row, "consumer") for key, row in self.rows.items() if key[0] in kinds}
+
+    @cached_property
+    def groups(self) -> frozenset[tuple[str, str]]:
+        """Consumer's id, group."""
+        rows = (row for key, row in self.rows.items() if key[0] == "acls")
+        return frozenset((reference(row, "consumer"), row["group"]) for row in rows)
+
+    @cached_property
+    def names(self) -> frozenset[tuple[str, str]]:
+        """Consumer's id, name."""
+        return frozenset((key[1], row["username"]) for key, row in self.rows.items() if key[0] == "consumers")
 
     def met(self, asked: Asked, plugins: "World | None" = None) -> Met | None:
         """None if no service is reached. `plugins`: the world that the other timer shows."""
@@ -156,12 +161,13 @@ def passes(name: str, row: Entity, asked: Asked, known: Iterable[str], *worlds: 
     if name == "request-termination":
         return False
     if name in shown:
-        return any(shown[name] in world.people for world in worlds)
-    credentials = [shown[one] for one in known if one in shown]
-    people = [world.people[one] for world in worlds for one in credentials if one in world.people]
+        return any(shown[name] in world.credentials for world in worlds)
+    given = [shown[one] for one in known if one in shown]
+    people = {world.credentials[one] for world in worlds for one in given if one in world.credentials}
     if name == "acl":
-        return any(not groups.isdisjoint(row["config"]["allow"]) for _user, groups in people)
-    return any(user == asked.tenant for user, _groups in people)
+        wanted = {(one, group) for one in people for group in row["config"]["allow"]}
+        return any(not wanted.isdisjoint(world.groups) for world in worlds)
+    return any((one, asked.tenant) in world.names for one in people for world in worlds)
 
 
 def answer(asked: Asked, router: World, plugins: World, now: World) -> str:

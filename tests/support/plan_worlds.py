@@ -129,7 +129,7 @@ def _plugins(rng: Random, services: list[Entity], routes: list[Entity], consumer
         yield from _rows(rng, place, 0.15 if n == 0 else 0.45)
     for one in consumers:
         if rng.random() < 0.3:
-            yield _row(rng, "rate-limiting", {"consumer": {"id": one["id"]}}, {"minute": rng.randint(1, 3)})
+            yield _row(rng, "rate-limiting", {"consumer": {"id": one["id"]}}, {"minute": 10000 + rng.randint(1, 3)})
 
 
 def _rows(rng: Random, place: dict[str, Any], share: float) -> Iterator[Entity]:
@@ -142,7 +142,7 @@ def _rows(rng: Random, place: dict[str, Any], share: float) -> Iterator[Entity]:
     if rng.random() < share / 4:
         yield _row(rng, "request-termination", place, {"status_code": 403})
     if rng.random() < share:
-        yield _row(rng, "rate-limiting", place, {"minute": rng.randint(1, 3)})
+        yield _row(rng, "rate-limiting", place, {"minute": 10000 + rng.randint(1, 3)})
 
 
 def _row(rng: Random, name: str, place: dict[str, Any], config: dict[str, Any]) -> Entity:

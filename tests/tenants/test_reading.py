@@ -6,11 +6,14 @@ from ipaddress import ip_network
 
 import pytest
 from catalogs import BASE
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from tenants.documents import KINDS, Certificate, Gateway, Key, Route, Service, Tenant
 from tenants.policies import POLICIES, CircuitBreaker, Policies, over
 from tenants.reading import Given, read, take
-from tenants.values import Address, duration_text
+from tenants.values import Address, Duration, duration_text
 
 EVERYTHING = """
 kind: Gateway
@@ -225,6 +228,13 @@ def test_base_is_read() -> None:
 def test_a_duration_is_written_in_its_largest_whole_unit(text: str) -> None:
     seconds = {"90s": 90, "500ms": 0.5, "5s": 5, "10m": 600, "1h": 3600, "36h": 129600}[text]
     assert duration_text(timedelta(seconds=seconds)) == text
+
+
+@given(st.integers(1, 24 * 3600 * 10**6))
+def test_every_duration_reads_back_as_it_was(microseconds: int) -> None:
+    length = timedelta(microseconds=microseconds)
+    adapter: TypeAdapter[timedelta] = TypeAdapter(Duration)
+    assert adapter.validate_python(duration_text(length)) == length
 
 
 def test_a_circuit_breaker_over_another_keeps_what_it_leaves_open() -> None:

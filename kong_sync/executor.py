@@ -1,0 +1,121 @@
+"""Carries out a plan: the steps of a phase at once, phase by phase, waits in between. It decides nothing.
+
+Called by `database`. A step that Kong refuses ends the plan after its phase: what depends on it must not be done, and
+the next plan knows that. When Kong cannot answer, the phase ends too, and nobody knows what of it was done.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from kong_sync.admin import CONNECTIONS, Admin
+from kong_sync.answers import KongRefused
+from kong_sync.entities import KINDS, Entity
+from kong_sync.gauges import Gauges
+from kong_sync.phases import BOTH, TIMERS, Phase, Plan, Step
+from tenants.errors import GatecastError, Unavailable
+
+Did = Callable[[Step, Entity | None], None]
+"""Told of each step that Kong took, with its answer."""
+
+
+class Stopped(Unavailable):
+    """We were asked to end. The next run goes on from what Kong holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A step that Kong refuses, and its words."""
+
+    step: Step
+    error: KongRefused
+
+
+class Executor:
+    """Owns what is known of Kong's timers: `pending` are those that may not show yet what was written last."""
+
+    def __init__(
+        self,
+        kong: Admin,
+        wait: float,
+        gauges: Gauges,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.stopping = asyncio.Event()
+        self.pending = BOTH
+        self._kong, self._wait, self._gauges, self._clock, self._sleep = kong, wait, gauges, clock, sleep
+        self._wrote = clock()
+
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """The timers of which it is not sure that they show everything."""
+        if self._clock() >= self._wrote + self._wait:
+            self.pending = frozenset()
+        return self.pending
+
+    async def carry_out(self, plan: Plan, did: Did) -> tuple[Failed, ...]:
+        """All phases, or those up to the first with a step that Kong refuses. Raises Unavailable and Stopped."""
+        for phase in plan.phases:
+            if phase.wait:
+                await self.settle()
+            if self.stopping.is_set():
+                raise Stopped("the sidecar ends")
+            if failed := await self._phase(phase, did):
+                return failed
+        return ()
+
+    async def settle(self) -> None:
+        """Wait until all that was written is in effect."""
+        left = self._wrote + self._wait - self._clock()
+        if self.unsettled and left > 0:
+            self._gauges.waits.inc()
+            self._gauges.waited.inc(left)
+            await self._pause(left)
+        self.pending = frozenset()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, or end."""
+        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(self.stopping.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
+            await asyncio.wait(waits)
+        if self.stopping.is_set():
+            raise Stopped("the sidecar ends")
+
+    async def _phase(self, phase: Phase, did: Did) -> tuple[Failed, ...]:
+        steps, failed, broken = iter(phase.steps), list[Failed](), list[GatecastError]()
+
+        async def work() -> None:
+            for step in steps:
+                if broken:
+                    return
+                try:
+                    did(step, await self._step(step))
+                except KongRefused as error:
+                    failed.append(Failed(step, error))
+                except GatecastError as error:
+                    broken.append(error)
+
+        try:
+            await asyncio.gather(*(work() for _ in range(min(CONNECTIONS, len(phase.steps)))))
+        finally:
+            self.pending |= {TIMERS[step.kind] for step in phase.steps if step.kind in TIMERS}
+            self._wrote = self._clock()
+        if broken:
+            raise broken[0]
+        return tuple(failed)
+
+    async def _step(self, step: Step) -> Entity | None:
+        kind = KINDS[step.kind]
+        if step.verb == "delete":
+            await self._kong.delete(kind, step.id, parent=step.parent)
+            return None
+        if step.verb == "patch":
+            return await self._kong.patch(kind, step.id, step.body, parent=step.parent)
+        return await self._kong.put(kind, step.body)
