@@ -29,6 +29,7 @@ import idps  # noqa: E402
 import planes  # noqa: E402
 import upstreams  # noqa: E402
 from envoys import Envoy, envoy, free_port, until  # noqa: E402
+from traffic import settled  # noqa: E402
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 Json = dict[str, Any]
@@ -86,14 +87,8 @@ async def world(stack: AsyncExitStack) -> tuple[planes.Served, Envoy, int, idps.
         await served.apply(text)
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     proxy = await stack.enter_async_context(envoy(served.bootstrap(), Path(folder), log_level="warning"))
-    await until(lambda: _settled(served), "the proxy holds everything", within=180)
+    await until(lambda: settled(served), "the proxy holds everything", within=180)
     return served, proxy, port, idp
-
-
-def _settled(served: planes.Served) -> bool:
-    clients = list(served.plane.hub.clients.values())
-    kinds = [one for client in clients for one in client.machine.interests.values() if one.started]
-    return len(kinds) >= 6 and not any(one.pending or one.sent for one in kinds)
 
 
 async def changes() -> list[dict[str, Any]]:

@@ -55,6 +55,17 @@ def _unread(default: Any, description: str) -> Any:
     return Field(default, description=description, validate_default=False)
 
 
+def _pairs(value: object) -> object:
+    """`name=value,name=value` as a mapping, which a file has as it is."""
+    if not isinstance(value, str):
+        return value
+    pairs = [one.partition("=") for one in value.split(",") if one.strip()]
+    if not all(equals and name.strip() and said.strip() for name, equals, said in pairs):
+        raise PydanticCustomError("address", "{why}", {"why": f"{value!r} is not a list as in name=value,name=value"})
+    return {name.strip(): said.strip() for name, _, said in pairs}
+
+
+Role = Literal["viewer", "editor", "admin"]
 ListenAddress = Annotated[Address, BeforeValidator(_address), NoDecode]
 Seconds = Annotated[float, Field(ge=0, le=60)]
 
@@ -74,8 +85,22 @@ class Settings(BaseSettings):
     xds_certificate: Path | None = Field(None, description="TLS for proxies: our certificate (PEM)")
     xds_key: Path | None = Field(None, description="TLS for proxies: its key (PEM)")
     xds_client_ca: Path | None = Field(None, description="who signs the certificates that proxies must show")
+    xds_clients: Annotated[Mapping[str, str], BeforeValidator(_pairs), NoDecode] = Field(
+        default_factory=dict, description="gateway, or * for all, by a DNS name or SPIFFE id of a proxy's certificate"
+    )
+    xds_trust_domain: str = Field("", description="the trust domain whose SPIFFE ids name gateways; any if not given")
+    api_tokens: bool = Field(False, description="operators must show a token, also on loopback")
+    api_certificate: Path | None = Field(None, description="TLS for operators: our certificate (PEM)")
+    api_key: Path | None = Field(None, description="TLS for operators: its key (PEM)")
+    oidc_issuer: str | None = Field(None, description="identity provider whose JWTs operators may show (a URL)")
+    oidc_audience: str = Field("gatecast", description="what must be in the `aud` of those tokens")
+    oidc_role_claim: str = Field("roles", description="the claim that holds roles; a.b is b inside a")
+    oidc_name_claim: str = Field("sub", description="the claim that names the operator in the audit")
+    oidc_roles: Annotated[Mapping[str, Role], BeforeValidator(_pairs), NoDecode] = Field(
+        default_factory=dict, description="role by a value of that claim; not given: gatecast-viewer and so on"
+    )
     allow_empty: bool = Field(False, description="start without a single good document")
-    insecure: bool = Field(False, description="listen beyond loopback although there is no access control")
+    insecure: bool = Field(False, description="listen beyond loopback although nobody is asked who he is")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
     drain: Annotated[float, Field(ge=0, le=MOST_SECONDS)] = Field(5.0, description="for streams to end at shutdown")
@@ -100,9 +125,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
-        for name, address, known in (("xds", self.xds, self.xds_client_ca), ("api", self.api, None)):
-            if not (address.loopback or self.insecure or known):
-                raise PydanticCustomError("exposed", "{why}", {"why": _exposed(name, address)})
+        if not (self.xds.loopback or self.insecure or self.xds_client_ca):
+            raise PydanticCustomError("exposed", "{why}", {"why": _exposed("xds", self.xds, _PROXIES)})
+        if not (self.api.loopback or self.insecure or self.named):
+            raise PydanticCustomError("exposed", "{why}", {"why": _exposed("api", self.api, _OPERATORS)})
         return self
 
     @model_validator(mode="after")
@@ -114,11 +140,28 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if (self.api_certificate is None) != (self.api_key is None):
+            why = "TLS for operators needs api_certificate and api_key"
+            raise PydanticCustomError("incomplete", "{why}", {"why": why})
+        return self
+
+    @model_validator(mode="after")
     def _addressed(self) -> Self:
         if self.notify_smtp and not (self.notify_from and self.notify_to):
             why = "mail (notify_smtp) needs notify_from, who it is from, and notify_to, who gets it"
             raise PydanticCustomError("incomplete", "{why}", {"why": why})
         return self
+
+    @property
+    def named(self) -> bool:
+        """Whether operators are asked who they are, wherever they come from."""
+        return self.api_tokens or self.oidc_issuer is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody is asked, for the API is on loopback and only this machine reaches it."""
+        return self.api.loopback and not self.insecure and not self.named
 
     @property
     def keyless(self) -> str:
@@ -128,11 +171,14 @@ class Settings(BaseSettings):
         return f"{self.xds} can be reached from other machines, and proxies do not show who they are (xds_client_ca)"
 
 
-def _exposed(name: str, address: Address) -> str:
+_PROXIES = "proxies do not show who they are: give xds_certificate, xds_key and xds_client_ca"
+_OPERATORS = "operators are not asked who they are: give api_tokens or oidc_issuer"
+
+
+def _exposed(name: str, address: Address, lacking: str) -> str:
     return (
-        f"{name}: {address} can be reached from other machines, and gatecast has no access control yet: whoever "
-        "reaches it reads every tenant's settings. Listen on 127.0.0.1, or say --insecure if your network keeps "
-        "others out"
+        f"{name}: {address} can be reached from other machines, and {lacking}; or listen on 127.0.0.1, or say "
+        "--insecure if your network keeps others out: whoever reaches it reads every tenant's settings"
     )
 
 

@@ -19,7 +19,6 @@ from gatecast.plane import Plane
 from gatecast.views import when
 from tenants.errors import Unavailable
 from tenants.store import Revision
-from xds.kinds import KINDS
 
 PAUSE: Final = 0.1
 """Seconds after something moved: what happens together is seen together."""
@@ -127,6 +126,7 @@ class Feed:
     wall: Callable[[], float]
     newest: int = 0
     revision: int = 0
+    over: bool = False
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=KEPT))
     _rung: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -135,8 +135,20 @@ class Feed:
         """The end."""
         return Place(self.revision, self.epoch, self.newest)
 
+    @property
+    def ended(self) -> bool:
+        """Whether there will be no more."""
+        return self.over or self.plane.hub.draining
+
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled; then those who listen are let go."""
+        try:
+            await self._look()
+        finally:
+            self.over = True
+            self.tell(())
+
+    async def _look(self) -> None:
         before = seen(self.plane)
         self.revision = self.ledger.revision if self.ledger else 0
         while True:
@@ -186,5 +198,5 @@ class Feed:
 
     async def more(self, number: int) -> None:
         """Wait for an event after this number, or the end of the server."""
-        while self.newest <= number and not self.plane.hub.draining:
+        while self.newest <= number and not self.ended:
             await self._rung.wait()

@@ -35,6 +35,15 @@ async def opened(url: str, pace: Pace = Pace()) -> AsyncIterator[Store]:  # noqa
             yield store
 
 
+@contextlib.asynccontextmanager
+async def settling(ledger: Ledger) -> AsyncIterator[None]:
+    """At the end of the block nothing is on its way to the store any more."""
+    try:
+        yield
+    finally:
+        await ledger.settled()
+
+
 async def _patiently(attempt: Callable[[], Awaitable[Store]], pace: Pace) -> Store:
     pause = pace.first
     while True:

@@ -39,8 +39,8 @@ LONG: Final = 120.0
 PAUSES: Final = (0.1, 0.4)
 """Seconds between the tries of a read."""
 
-PASSING: Final = frozenset({502, 504})
-"""What somebody between says of a server that is just starting. Others say with `Retry-After` that it is worth it."""
+BETWEEN: Final = frozenset({502, 504})
+"""What somebody between us and a server says while that one is starting."""
 
 PAGE: Final = 1000
 """Items a page."""
@@ -90,7 +90,7 @@ class Server:
             except Unavailable:
                 self.sleep(pause)
                 continue
-            if answer.status_code not in PASSING and "retry-after" not in answer.headers:
+            if not _passing(answer):
                 return answer
             self.sleep(pause)
         return self._ask("GET", path, query, self.patience + longer)
@@ -153,6 +153,7 @@ class Server:
         match found:
             case {"error": {"code": str(code), "message": str(message), "details": list(details)}}:
                 pass
+        message += "; gatecast login keeps a token" if status == 401 else ""
         if status >= 500:
             known = answer.headers.get("x-request-id", "")
             said = f"{message} ({self.url}{f', request {known}' if known else ''})"
@@ -228,6 +229,12 @@ def _trust(target: Target) -> Any:
         return ssl.create_default_context(cafile=target.ca or None)
     except OSError as error:
         raise Usage(f"CA file {target.ca}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _passing(answer: "httpx.Response") -> bool:
+    """Whether it is worth asking once more: the server says so itself, or is not there yet."""
+    status = answer.status_code
+    return status in BETWEEN or (status >= 500 and "retry-after" in answer.headers)
 
 
 def _given(query: Mapping[str, Any]) -> dict[str, Any]:

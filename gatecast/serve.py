@@ -12,6 +12,7 @@ import contextlib
 import gc
 import os
 import resource
+import secrets
 import signal
 import socket
 import threading
@@ -24,11 +25,12 @@ import grpc
 import structlog
 from prometheus_client import disable_created_metrics
 
-from gatecast import api, notify
+from gatecast import api, entrance, notify
 from gatecast.about import version
 from gatecast.addresses import Address
 from gatecast.config import Settings
-from gatecast.following import feeds, follow, opened, sources
+from gatecast.events import Feed
+from gatecast.following import feeds, follow, opened, settling, sources
 from gatecast.ledger import Ledger
 from gatecast.notices import Pace
 from gatecast.plane import Plane
@@ -107,9 +109,17 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
             fetcher.unknown_key(one)
 
     identifier = f"gatecast/{version()} {socket.gethostname()}"
-    ads = AdsServer(plane.hub, metrics, identifier=identifier, unknown_key=unknown_key)
-    app = api.app(plane, telemetry.registry, ledger=ledger, local=settings.api.loopback and not settings.insecure)
-    async with serving(app, settings.api) as api_port:
+    ads = AdsServer(
+        plane.hub, metrics, identifier=identifier, unknown_key=unknown_key, trust=entrance.trust(settings)
+    )
+    door = entrance.entrance(settings, store)
+    feed = Feed(plane, ledger, secrets.token_hex(4), time.time)
+    app = api.app(
+        plane, telemetry.registry, ledger=ledger, feed=feed, access=door.access, forget=door.tokens.forget,
+        local=settings.alone,
+    )  # fmt: skip
+    tls = (settings.api_certificate, settings.api_key) if settings.api_certificate and settings.api_key else None
+    async with settling(ledger), serving(app, settings.api, tls) as api_port:
         xds_port = await ads.start(str(settings.xds), _credentials(settings))
         try:
             addresses = settings.xds.at(xds_port), settings.api.at(api_port)
@@ -124,14 +134,13 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
                 log.info("Server ready", xds=str(addresses[0]), api=str(addresses[1]), settings=str(settings.settings))
 
             source = follow(ledger, publish_first)
-            keeping = _task(telemetry.measure_lag()), _task(fetcher.run()), _task(_sweep(plane)), _task(_look(plane))
             pace = Pace(settings.notify_after, settings.notify_every)
-            telling = _task(notify.run(notify.sinks(settings), wrong, pace, telemetry.notified))
-            async with keeping[0], keeping[1], keeping[2], keeping[3], telling, _task(source) as following:
+            telling = notify.run(notify.sinks(settings), wrong, pace, telemetry.notified)
+            keeping = telemetry.measure_lag(), fetcher.run(), _sweep(plane), _look(plane), door.run(), feed.run()
+            async with _tasks(*keeping, telling), _task(source) as following:
                 yield Running(plane, ledger, *addresses, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)
-    await ledger.settled()
 
 
 def _keeper(settings: Settings) -> Keeper:
@@ -165,6 +174,15 @@ async def _task(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[N
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+@contextlib.asynccontextmanager
+async def _tasks(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Tasks that end with the block, the last one first."""
+    async with contextlib.AsyncExitStack() as stack:
+        for work in works:
+            await stack.enter_async_context(_task(work))
+        yield
 
 
 async def _sweep(plane: Plane) -> None:

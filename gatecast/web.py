@@ -5,7 +5,9 @@ and the echo service.
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,6 +15,7 @@ from starlette.types import ASGIApp
 from gatecast.addresses import Address
 from tenants.errors import Refused
 
+Tls = tuple[Path, Path]
 GRACE = 2  # seconds for answers that are under way when the server ends
 
 
@@ -25,12 +28,15 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, address: Address) -> AsyncIterator[int]:
-    """Serve `app` until the block ends; yields the port. Raises `Refused` if the address cannot be bound."""
+async def serving(app: ASGIApp, address: Address, tls: Tls | None = None) -> AsyncIterator[int]:
+    """Serve `app` until the block ends; yields the port. Raises `Refused` if the address cannot be bound, or the files
+    of `tls` (certificate and key, PEM) cannot be used.
+    """
+    _checked(tls)
     listener = _bound(address)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=GRACE,
-        timeout_keep_alive=30,
+        timeout_keep_alive=30, ssl_certfile=tls and tls[0], ssl_keyfile=tls and tls[1],
     )  # fmt: skip
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -39,6 +45,15 @@ async def serving(app: ASGIApp, address: Address) -> AsyncIterator[int]:
     finally:
         server.should_exit = True
         await task
+
+
+def _checked(tls: Tls | None) -> None:
+    try:
+        if tls is not None:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*tls)
+    except OSError as error:  # also what OpenSSL says of its content
+        names = ", ".join(map(str, tls or ()))
+        raise Refused(f"TLS for operators ({names}): {(error.strerror or str(error)).lower()}") from None
 
 
 def _bound(address: Address) -> socket.socket:

@@ -151,6 +151,10 @@ class Admin:
                 raise
         return await self._create(kind, entity, parent)
 
+    async def create(self, kind: Kind, entity: Entity) -> Entity:
+        """Create under the id we chose. Raises Conflict if another has one of its unique keys."""
+        return await self._create(kind, entity, _parent(kind, entity))
+
     async def patch(self, kind: Kind, id_: str, changes: Entity, *, parent: str = "") -> Entity:
         """Change the stated fields; records merge, all else is replaced. Raises Missing if there is no such entity."""
         return await self._json("PATCH", _path(kind, id_, parent), kind, changes)

@@ -52,9 +52,7 @@ class Executor:
     @property
     def unsettled(self) -> frozenset[str]:
         """The timers of which it is not sure that they show everything."""
-        if self._clock() >= self._wrote + self._wait:
-            self.pending = frozenset()
-        return self.pending
+        return frozenset() if self._clock() >= self._wrote + self._wait else self.pending
 
     async def carry_out(self, plan: Plan, did: Did) -> tuple[Failed, ...]:
         """All phases, or those up to the first with a step that Kong refuses. Raises Unavailable and Stopped."""

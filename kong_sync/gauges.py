@@ -20,6 +20,4 @@ class Gauges:
         self.refused = Gauge("gatecast_kong_refused_tenants", "Tenants whose settings Kong refuses", registry=to)
         self.entities = Gauge("gatecast_kong_entities", "Entities of ours in this Kong", registry=to)
         self.leader = Gauge("gatecast_kong_writes", "1 if this sidecar is the one that writes", registry=to)
-        self.seconds = Histogram(
-            "gatecast_kong_run_seconds", "From a push to its verdict", buckets=SPANS, registry=to
-        )
+        self.seconds = Histogram("gatecast_kong_run_seconds", "From a push to its verdict", buckets=SPANS, registry=to)

@@ -103,7 +103,7 @@ class Leases:
 
     def _entity(self, lease: Lease) -> Entity:
         return {
-            "id": identity(self._gateway, "consumers", HELD, str(lease.number)),
+            "id": identity(self._gateway, "consumers", HELD, str(lease.number), lease.who),
             "username": name(self._gateway, HELD, str(lease.number)),
             "custom_id": f"{lease.until:.3f} {lease.who}",
             "tags": [*tags(self._gateway), HELD],

@@ -23,9 +23,10 @@ NEWEST = {"revisions": [{"number": int}]}
 @remote.server
 @output.option()
 def command(a: str, b: str | None, exit_code: bool, stat: bool, no_resources: bool, server: Server, output: str) -> int:
-    """Show what leads from revision A to revision B, or to the newest one.
+    """Show what leads from one revision to another, or to a directory.
 
-    A directory, a file or - for A: what `gatecast apply -f A --prune` would change. Secrets are hidden.
+    A and B are revisions; without B, A is compared with the newest. A directory, a file or - for A: what
+    `gatecast apply -f A --prune` would change. Secrets are hidden.
     """
     from gatecast.output import show
 

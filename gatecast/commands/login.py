@@ -22,9 +22,9 @@ STATUS = {"ready": bool, "version": str}
 @click.option("--server", default="", metavar="URL", help="The server's API, if the name is a new one.")
 @click.option("--ca", default=None, type=click.Path(path_type=Path), help="Who signs the server's certificate.")
 def command(name: str | None, server: str, ca: Path | None) -> None:
-    """Ask for a token, try it, and keep it in a file that only you may read. NAME is a context, else the one in use.
+    """Keep a token for a server. It is asked for, tried, and kept in a file that only you may read.
 
-    Without a terminal the token is read from standard input.
+    NAME is a context, without it the one in use. Without a terminal the token is read from standard input.
     """
     path = contexts.file(os.environ)
     known = contexts.load(path)

@@ -23,7 +23,7 @@ from gatecast.writing import How
 def command(
     number: int, reason: str, dry_run: bool, wait: bool, timeout: float, yes: bool, server: Server, output: str
 ) -> int:
-    """Make what was at revision NUMBER the newest one: a new revision, with a reason.
+    """Make what was at a revision the newest one: a new revision, with a reason.
 
     What files and registries gave is pinned, or they would write it again: see `gatecast pins`. On a terminal the
     difference is shown and asked about first.

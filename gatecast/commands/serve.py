@@ -17,6 +17,16 @@ import click
 @click.option("--xds-certificate", type=click.Path(path_type=Path), help="TLS for proxies: our certificate.")
 @click.option("--xds-key", type=click.Path(path_type=Path), help="TLS for proxies: its key.")
 @click.option("--xds-client-ca", type=click.Path(path_type=Path), help="Who signs the certificates of proxies.")
+@click.option("--xds-clients", metavar="NAME=GATEWAY,...", help="Who may read what, by names of certificates.")
+@click.option("--xds-trust-domain", metavar="DOMAIN", help="The trust domain whose SPIFFE ids name gateways.")
+@click.option("--api-tokens", is_flag=True, default=None, help="Operators must show a token, also on loopback.")
+@click.option("--api-certificate", type=click.Path(path_type=Path), help="TLS for operators: our certificate.")
+@click.option("--api-key", type=click.Path(path_type=Path), help="TLS for operators: its key.")
+@click.option("--oidc-issuer", metavar="URL", help="Identity provider whose tokens operators may show.")
+@click.option("--oidc-audience", metavar="NAME", help="What those tokens are for.  [default: gatecast]")
+@click.option("--oidc-role-claim", metavar="CLAIM", help="Where they hold roles.  [default: roles]")
+@click.option("--oidc-name-claim", metavar="CLAIM", help="Where they name the operator.  [default: sub]")
+@click.option("--oidc-roles", metavar="VALUE=ROLE,...", help="What a value there stands for.")
 @click.option("--allow-empty", is_flag=True, default=None, help="Start without a single good document.")
 @click.option(
     "--insecure", is_flag=True, default=None, help="Listen beyond loopback although nobody is asked who he is."

@@ -19,7 +19,7 @@ TENANT = Id("tenant")
 
 @click.group("tenant")
 def command() -> None:
-    """Show what holds for a tenant, where it comes from, and what proxies make of it."""
+    """Show what holds for a tenant, and where it comes from."""
 
 
 @command.command("effective")

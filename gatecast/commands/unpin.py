@@ -21,7 +21,7 @@ UNPINNED = {"revision": int, "pins": int}
 def command(
     names: tuple[tuple[str, str], ...], every: bool, reason: str | None, yes: bool, server: Server, output: str
 ) -> None:
-    """Let files and registries write documents again, which they do at once: a restore of them is undone."""
+    """Let files and registries write documents again. They do so at once, which undoes a restore of these."""
     from gatecast.output import counted, show
 
     if bool(names) == every:

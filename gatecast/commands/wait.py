@@ -13,7 +13,7 @@ from gatecast.remote import Server
 @remote.server
 @output.option()
 def command(revision: int, timeout: float, server: Server, output: str) -> int:
-    """Wait until every connected proxy has a REVISION. Exit code 8 if time is up, 1 if a proxy refused it."""
+    """Wait until every connected proxy has a revision. Exit code 8 if time is up, 1 if a proxy refused it."""
     from gatecast.output import show
 
     found, code = waiting.rollout(server, revision, timeout)

@@ -63,7 +63,7 @@ async def _told(feed: Feed, last: str) -> AsyncIterator[str]:
         else:
             async for part in _resumed(feed, known):
                 yield part
-    while not feed.plane.hub.draining:
+    while not feed.ended:
         found, number = feed.after(number), feed.newest
         if found is None:
             yield _reset(feed)

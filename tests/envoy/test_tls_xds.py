@@ -33,7 +33,8 @@ async def server(folder: Path, shop: Shop, port: int, **more: Any) -> AsyncItera
     body = [public, edges.service("echo", 9), edges.route("a"), edges.tenant("acme"), own]
     (documents / "all.yaml").write_text(edges.text(body))
     files = {"xds_certificate": shop.folder / "server.pem", "xds_key": shop.folder / "server.key"}
-    given = {**files, "xds_client_ca": shop.folder / "ca.pem", "xds": "127.0.0.1:0", "drain": 1.0, **more}
+    known = {"xds_client_ca": shop.folder / "ca.pem", "xds_clients": {"proxy.internal": "edge"}}
+    given = {**files, **known, "xds": "127.0.0.1:0", "drain": 1.0, **more}
     settings = Settings(settings=documents, secrets=shop.folder, api="127.0.0.1:0", store="memory", **given)
     async with running(settings) as made:
         await made.ready()

@@ -4,20 +4,24 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
+import click
 import pytest
 import yaml
 
-from gatecast import remote
-from gatecast.cli import COMMANDS
-from gatecast.commands import clients, status
-from gatecast.output import age, table
+from gatecast import output, remote
+from gatecast.cli import COMMANDS, cli
+from gatecast.commands import clients
+from gatecast.output import age, paint, table
+from gatecast.parameters import sure
+from gatecast.progress import progress
 from gatecast.states import State
-from gatecast.views import ClientView, Status, TypeView
+from gatecast.views import ClientView, TypeView
+from tenants.errors import Refused
 
 EXAMPLE = str(Path(__file__).parents[2] / "gatecast" / "example")
 Run = Callable[..., Any]
@@ -38,7 +42,7 @@ def test_every_command_has_help_that_begins_as_the_table_says(name: str, gatecas
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = "grpc google pydantic fastapi uvicorn httpx rich yaml xds watchfiles structlog asyncio"
+    heavy = "grpc google pydantic fastapi uvicorn httpx rich yaml xds watchfiles structlog asyncio sqlalchemy alembic ssl"
     program = (
         "import sys; from gatecast.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
@@ -91,6 +95,8 @@ def test_exit_codes_are_the_published_ones(arguments: tuple[str, ...], code: int
         ("translate", "-f", EXAMPLE, "--tenant", "acme", "-o", "json"),
         ("translate", "-f", EXAMPLE, "--tenant", "nix", "-o", "json"),
         ("status", "--server", "http://127.0.0.1:9", "-o", "json"),
+        ("apply", "-f", "/nowhere", "-o", "json"),
+        ("db", "backup", "-o", "json"),
     ],
 )
 def test_with_json_stdout_is_one_document_also_on_error(arguments: tuple[str, ...], gatecast: Run) -> None:
@@ -101,54 +107,17 @@ def test_with_json_stdout_is_one_document_also_on_error(arguments: tuple[str, ..
         assert found["error"]["message"] in ran.err
 
 
+def test_with_yaml_an_error_is_yaml(gatecast: Run) -> None:
+    ran = gatecast("status", "--server", "http://127.0.0.1:9", "--output", "yaml")
+    assert (ran.code, yaml.safe_load(ran.out)["error"]["code"]) == (7, "unreachable")
+
+
 def test_a_defect_is_told_without_a_stack_trace(gatecast: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gatecast.offline.problems", lambda *_: 1 / 0)
     ran = gatecast("check", "-f", EXAMPLE)
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("Error: ZeroDivisionError: division by zero\nThis is a defect of gatecast.")
     assert "Traceback" not in ran.err
-
-
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [
-        (httpx.Response(404, text="<html>"), 1),
-        (httpx.Response(404, json={"error": "nope"}), 1),
-        (httpx.Response(200, json=[1]), 1),
-        (httpx.Response(200, text="hello"), 1),
-        (httpx.Response(502, text="bad gateway"), 7),
-        (httpx.Response(404, json={"error": {"message": "no such client"}}), 4),
-    ],
-)
-def test_a_server_that_is_not_ours_is_told_so(
-    answer: httpx.Response, code: int, gatecast: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("httpx.get", lambda *_, **__: answer)
-    ran = gatecast("status")
-    assert ran.code == code
-    told = "not as a gatecast server does" in ran.err or "does not answer like gatecast" in ran.err
-    assert told == (code != 4)
-    assert "defect" not in ran.err
-
-
-@pytest.mark.parametrize("command", [("status",), ("clients",), ("clients", "1")])
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"status": "ok"},
-        {"clients": 5, "next_cursor": None},
-        {"clients": [{"id": "somebody's customer"}], "next_cursor": None},
-        {"documents": {}, "gateways": None},
-    ],
-)
-def test_json_of_a_server_that_is_not_ours_is_told_so(
-    command: tuple[str, ...], body: dict[str, Any], gatecast: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("httpx.get", lambda *_, **__: httpx.Response(200, json=body))
-    ran = gatecast(*command)
-    assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "Error: http://127.0.0.1:18001 does not answer like gatecast: give the URL of its API\n"
 
 
 def test_a_file_in_place_of_a_directory_is_told_so(gatecast: Run) -> None:
@@ -196,6 +165,79 @@ def test_completion_prints_a_script(shell: str, gatecast: Run) -> None:
     assert (ran.code, "_GATECAST_COMPLETE" in ran.out) == (0, True)
 
 
+def subcommands() -> Iterator[tuple[str, str]]:
+    for name in COMMANDS:
+        found = cli.get_command(click.Context(cli), name)
+        yield from ((name, verb) for verb in (found.commands if isinstance(found, click.Group) else ()))
+
+
+@pytest.mark.parametrize(("name", "verb"), list(subcommands()))
+def test_every_verb_has_help(name: str, verb: str, gatecast: Run) -> None:
+    ran = gatecast(name, verb, "--help")
+    assert (ran.code, ran.out.startswith(f"Usage: gatecast {name} {verb} ")) == (0, True)
+
+
+@pytest.mark.parametrize("colour", ["1", ""])
+def test_colours_are_for_terminals_and_for_who_wants_them(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert paint("x", "red", {"TERM": "xterm", "NO_COLOR": colour}) == ("x" if colour else "\x1b[31mx\x1b[0m")
+    assert paint("x", "red", {"TERM": "dumb"}) == "x"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert paint("x", "red", {"TERM": "xterm"}) == "x"
+
+
+def test_progress_is_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with progress("copying", 2) as advance:
+        advance(1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with progress("copying", 2) as advance:
+        advance(1)
+    assert "copying" in capsys.readouterr().err
+
+
+def test_who_sits_at_a_terminal_is_asked_and_may_say_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text))
+    sure("Really?", yes=False)  # a script is not asked
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    sure("Really?", yes=True)
+    assert asked == []
+    with pytest.raises(Refused, match="nothing was changed"):
+        sure("Really?", yes=False)
+    assert asked == ["Really?"]
+
+
+@pytest.mark.parametrize(
+    ("detail", "line"),
+    [
+        (
+            {"kind": "Tenant", "id": "a", "path": "x", "message": "bad", "code": "GC1", "hint": "good", "file": "f", "line": 2},
+            "f:2 Tenant/a x: bad (good) [GC1]",
+        ),
+        ({"kind": "Tenant", "id": "a", "path": "x", "message": "b\nad", "code": "GC1"}, "Tenant/a x: b ad [GC1]"),
+        ({"path": "limit", "message": "too large"}, ""),
+        ({"expected": "a", "current": "b"}, "expected: a, current: b"),
+        (5, "5"),
+    ],
+)
+def test_details_of_an_error_are_a_line_each(detail: Any, line: str) -> None:
+    assert output.detail(detail) == line
+
+
+@pytest.mark.parametrize("text", ["2026-11-20T11:59:00Z", "2026-11-20T12:59:00+01:00"])
+def test_a_moment_is_shown_by_its_age(text: str) -> None:
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    assert output.since(text, now) == "1m00s"
+    assert output.since("2026-11-20T12:00:01Z", now) == "0.0s"
+    assert [output.since(other, now) for other in ("", "soon", "2026-11-20T12:00:00")] == ["", "soon", "2026-11-20T12:00:00"]
+
+
+def test_a_table_counts_how_wide_letters_are() -> None:
+    assert table(("A", "B"), [("租户", "x"), ("ab", "y")]) == "A     B\n租户  x\nab    y"
+
+
 def test_a_table_is_aligned_and_cuts_nothing_off() -> None:
     assert table(("A", "BB"), [("long one", "x"), ("s", "y")]) == "A         BB\nlong one  x\ns         y"
 
@@ -227,8 +269,6 @@ def client(**rds: Any) -> dict[str, Any]:
 
 def test_what_our_api_shows_has_the_shape_the_commands_expect() -> None:
     assert remote.fits(ClientView(**client(pushed_age=3.0)).model_dump(mode="json"), clients.CLIENT)
-    shown = Status(ready=True, revision=1, version="1", documents={}, problems=0, clients=0, gateways=("edge",))
-    assert remote.fits(shown.model_dump(mode="json"), status.SHAPE)
 
 
 def test_clients_are_a_line_each_and_their_refusals_below() -> None:

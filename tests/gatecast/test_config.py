@@ -1,6 +1,7 @@
 """Process settings: where a value comes from, and what a wrong one is told."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -79,7 +80,7 @@ def test_a_missing_directory_says_how_to_give_it() -> None:
 @pytest.mark.parametrize("name", ["xds", "api"])
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "10.1.2.3:1", "gatecast.example:1"])
 def test_an_address_beyond_loopback_needs_insecure(name: str, address: str) -> None:
-    with pytest.raises(Refused, match=f"^{name}: .*no access control yet.*--insecure"):
+    with pytest.raises(Refused, match=f"^{name}: .*who they are.*--insecure"):
         load({"settings": "there", name: address})
     assert str(getattr(load({"settings": "there", name: address, "insecure": True}), name)) == address
 
@@ -91,8 +92,38 @@ def test_who_asks_proxies_who_they_are_may_listen_beyond_loopback_and_hand_out_k
     found = load({"settings": "there", "xds": "0.0.0.0:1", **TLS})
     assert found.keyless == ""
     assert load({"settings": "there"}).keyless == ""
-    with pytest.raises(Refused, match=r"^api: .*no access control"):
+    with pytest.raises(Refused, match=r"^api: .*operators are not asked"):
         load({"settings": "there", "api": "0.0.0.0:1", **TLS})
+
+
+@pytest.mark.parametrize("given", [{"api_tokens": True}, {"oidc_issuer": "https://id.example"}])
+def test_who_asks_operators_who_they_are_may_listen_beyond_loopback(given: dict[str, Any]) -> None:
+    found = load({"settings": "there", "api": "0.0.0.0:1", **given})
+    assert (found.named, found.alone) == (True, False)
+    assert not load({"settings": "there", **given}).alone
+    assert load({"settings": "there"}).alone
+    assert not load({"settings": "there", "insecure": True}).alone
+
+
+def test_a_mapping_is_given_as_pairs_or_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"proxy.internal": "edge", "*.a.b": "*"}
+    assert load({"settings": "there", "xds_clients": "proxy.internal=edge, *.a.b=*"}).xds_clients == wanted
+    monkeypatch.setenv("GATECAST_XDS_CLIENTS", "proxy.internal=edge,*.a.b=*")
+    assert load({"settings": "there"}).xds_clients == wanted
+    monkeypatch.delenv("GATECAST_XDS_CLIENTS")
+    file = written(tmp_path, "settings: there\nxds_clients: {proxy.internal: edge, '*.a.b': '*'}\n")
+    assert load({}, file).xds_clients == wanted
+    for bad in ("edge", "a=", "=edge", "a=b,c"):
+        with pytest.raises(Refused, match="name=value,name=value"):
+            load({"settings": "there", "xds_clients": bad})
+    with pytest.raises(Refused, match="--oidc-roles"):
+        load({"settings": "there", "oidc_roles": "ops=root"})
+
+
+@pytest.mark.parametrize("one", ["api_certificate", "api_key"])
+def test_half_of_tls_for_operators_is_refused(one: str) -> None:
+    with pytest.raises(Refused, match="needs api_certificate and api_key"):
+        load({"settings": "there", one: "a.pem"})
 
 
 @pytest.mark.parametrize("lacking", [set(TLS), {"xds_client_ca"}])

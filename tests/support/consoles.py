@@ -7,6 +7,7 @@
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -83,8 +84,16 @@ def console(folder: Path, text: str = SETTINGS, **more: Any) -> Iterator[Console
         thread.join(20)
 
 
+class Quiet(HTTPServer):
+    """A connection that breaks is the other side's affair."""
+
+    def handle_error(self, *_: Any) -> None: ...
+
+
 @contextmanager
-def stranger(*answers: tuple[int, Any, dict[str, str]]) -> Iterator[tuple[str, list[str]]]:
+def stranger(
+    *answers: tuple[int, Any, dict[str, str]], tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Somebody else's server, which gives these answers in turn, the last one for ever: its URL, and what it was asked.
 
     An answer is a status, a body (text, or what JSON can say), and headers.
@@ -106,11 +115,12 @@ def stranger(*answers: tuple[int, Any, dict[str, str]]) -> Iterator[tuple[str, l
 
         def log_message(self, *_: Any) -> None: ...
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with Quiet(("127.0.0.1", 0), Handler) as server:
+        server.socket = tls.wrap_socket(server.socket, server_side=True) if tls else server.socket
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}", asked
         finally:
             server.shutdown()
             thread.join(20)

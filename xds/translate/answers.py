@@ -72,11 +72,6 @@ def maintenance(name: str, match: Message, policy: Maintenance, configs: Configs
     return answer(name, match, policy.status, body("maintenance", policy.message), configs, edits)
 
 
-def closed(name: str, match: Message, policies: Iterable[str], edits: Edits) -> Message:
-    """In place of a route whose guards nothing enforces yet: closed, never opened."""
-    return answer(name, match, 503, body("closed", policies=", ".join(policies)), edits=edits)
-
-
 def refusals(
     name: str, match: Match, required: Iterable[RequiredHeader], configs: Configs, edits: Edits
 ) -> list[Message]:

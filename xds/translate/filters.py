@@ -62,8 +62,7 @@ class Row:
     the configurations of several filters by name, from the route's value and the one of the tenant's whole table, which
     it stands against (either may be None). `named`: what a route says under its own name, whatever its table says.
     `edits`: headers to change on a route. `action`: fields of the route's action. `elsewhere`: the module that handles
-    it otherwise. `later`: nothing enforces it yet, and where it will come from. `unsupported` says what of a value
-    cannot be had on a gateway ("": all can).
+    it otherwise. `unsupported` says what of a value cannot be had on a gateway ("": all can).
     """
 
     policy: str
@@ -76,7 +75,6 @@ class Row:
     edits: Callable[[Any], Edits] | None = None
     action: Callable[[Any], Mapping[str, Any]] | None = None
     elsewhere: str = ""
-    later: str = ""
     unsupported: Callable[[Any, Gateway], str] = all_supported
 
 

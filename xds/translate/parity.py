@@ -1,8 +1,8 @@
 """How exactly Envoy does what each policy says: one row a policy. `support` makes it a problem where a document demands
 more; the API shows it.
 
-A row says `exact`, or how Envoy's answer differs from what docs/settings.md promises everywhere (`approximate: why`), or
-that nothing enforces it (`unsupported: why`). What cannot be had on one gateway alone is said by `filters.ROWS`.
+A row says `exact`, or how Envoy's answer differs from what docs/settings.md promises everywhere (`approximate: why`),
+or that nothing enforces it (`unsupported: why`).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,11 +12,9 @@ from typing import Any, Literal
 
 from tenants.documents import Gateway
 from tenants.policies import Cors, RateLimit, RequiredHeader
-from xds.translate.filters import ROWS as FILTER_ROWS
+from xds.translate.rate_limits import BUCKETS
 
 Level = Literal["exact", "approximate", "unsupported"]
-KEPT_APART = 10_000
-"""Values of an address or header that a proxy counts apart (docs/settings.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ def _rate_limit(policy: RateLimit, gateway: Gateway) -> Parity:
     if policy.scope == "global":
         return Parity("unsupported", "the gateway has no `rate_limit_service`, so each proxy counts for itself")
     if policy.by != "tenant":
-        return Parity("approximate", f"a proxy keeps {KEPT_APART:,} values apart; beyond, the oldest starts afresh")
+        return Parity("approximate", f"a proxy keeps {BUCKETS:,} values apart; beyond, the oldest starts afresh")
     return EXACT
 
 
@@ -83,7 +81,4 @@ ROWS: Mapping[str, Row] = MappingProxyType({row.policy: row for row in _ROWS})
 
 def parity(policy: str, value: Any, gateway: Gateway) -> Parity:
     """How Envoy enforces this value of a policy on this gateway."""
-    row = FILTER_ROWS[policy]
-    if row.later:
-        return Parity("unsupported", row.later)
     return ROWS[policy].of(value, gateway)

@@ -40,7 +40,6 @@ from xds.translate.matches import everything, preflights, taken
 from xds.translate.on_demand import late, patience
 from xds.translate.quotas import Shared
 from xds.translate.selectors import selection
-from xds.translate.support import unenforced
 from xds.translate.tokens import Guard
 from xds.translate.uses import Needs, Specs, specs_of
 
@@ -222,8 +221,6 @@ def _entries(same: _Same, targets: Targets, values: tuple[Any, ...], waits: bool
     said = dict(zip(_NAMES, values, strict=True))
     configs, edits, match = _configs(said) | _named(said, document.id), _edits(said), taken(document.match)
     answered = {name: config for name, config in configs.items() if name in GUARDS}
-    if missing := unenforced(said):
-        return (answers.closed(document.id, match, missing, edits),)
     if said["maintenance"] is not None:
         return (answers.maintenance(document.id, match, said["maintenance"], answered, edits),)
     fields = {**(patience() if waits else {}), **_fields(said)}

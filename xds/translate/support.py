@@ -1,10 +1,9 @@
-"""What documents ask for that Envoy is not told yet: said aloud, and kept closed where it would let somebody in.
+"""What documents ask for that Envoy cannot be told, or not as they say: said aloud.
 
-`gatecast check` and the server's problem list call `unsupported`; `routes` asks before it builds.
+`gatecast check` and the server's problem list call `unsupported`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from tenants.documents import Document
 from tenants.effective import TenantView
@@ -16,14 +15,7 @@ from xds.translate.parity import EXACT, parity
 
 CODE, OTHER_ISSUER, NOT_EXACT = "GC301", "GC302", "GC303"
 _HINT = "take it out, or serve this tenant where it is enforced"
-_LATER = tuple(row for row in ROWS.values() if row.later)
-_ASKED = tuple((name, row) for name, row in ROWS.items() if row.later or row.unsupported is not all_supported)
-_GUARDS = tuple(row.policy for row in _LATER if POLICIES[row.policy].guards)
-
-
-def unenforced(policies: Mapping[str, Any]) -> tuple[str, ...]:
-    """The policies in force that keep somebody out, and that nothing enforces yet."""
-    return tuple(name for name in _GUARDS if policies[name] is not None)
+_ASKED = tuple((name, row) for name, row in ROWS.items() if row.unsupported is not all_supported)
 
 
 def unsupported(view: TenantView) -> tuple[Problem, ...]:
@@ -55,14 +47,11 @@ def _of_routes(view: TenantView) -> Iterator[Problem]:
         seen.add(id(route.policies))
         for name, row in _ASKED:
             value = getattr(route.policies, name)
-            if value is None or not (why := row.later or row.unsupported(value, view.gateway)):
+            if value is None or not (why := row.unsupported(value, view.gateway)):
                 continue
             kind, key, path = _said_by(view, route.route.id, name)
-            closed = name in _GUARDS
-            text = f"{why}; until then the routes it holds for answer 503" if closed else why
             hurt = view.tenant.id if kind == "Tenant" else ""
-            severity = "error" if closed else "warning"
-            yield Problem(CODE, kind, key, path, text, _HINT, tenant=hurt, severity=severity)
+            yield Problem(CODE, kind, key, path, why, _HINT, tenant=hurt, severity="warning")
 
 
 def _of_parity(view: TenantView) -> Iterator[Problem]:

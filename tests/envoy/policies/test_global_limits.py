@@ -26,7 +26,7 @@ async def played(
 ) -> AsyncIterator[tuple[edges.Edge, Rls]]:
     """A gateway with a rate limit service, by each way of naming a tenant: their filters differ."""
     port = envoys.free_port()
-    asks = {"rate_limit_service": {"service": "limits", "timeout": "500ms"}}
+    asks = {"rate_limit_service": {"service": "limits", "timeout": "2s"}}
     others = (edges.service("limits", port, protocol="grpc"),)
     async with (
         edges.edge(tmp_path_factory.mktemp("envoy"), by=request.param, more=asks, others=others) as edge,

@@ -13,6 +13,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import edges
+import h2.config
+import h2.connection
+import h2.events
 import idps
 import pytest
 import pytest_asyncio
@@ -77,6 +80,9 @@ def make(idp: idps.Idp) -> Made:
     return Made(good, bad)
 
 
+TARGET = ":target"
+"""The name of a line that is none: what is asked for in place of `/a`."""
+
 SPELLINGS: dict[str, Say] = {
     "plain": lambda a: a.usual(),
     "other order": lambda a: a.usual()[::-1],
@@ -99,6 +105,10 @@ SPELLINGS: dict[str, Say] = {
     "our headers, twice": lambda a: a.usual(("x-gatecast-claim", a.host), ("X-GATECAST-CLAIM", a.header)),
     "our headers, underscores": lambda a: a.usual(("x_gatecast_claim", a.header), ("x_gatecast_host", a.header)),
     "claims": lambda a: a.usual(("x-user", f"user-{a.header}"), ("X-User", f"user-{a.host}"), ("x_user", "root")),
+    "a whole URL": lambda a: [(TARGET, f"http://{edges.host(a.host)}/a"), *a.usual()],
+    "a whole URL beside another host": lambda a: [
+        (TARGET, f"http://{edges.host(a.host)}/a"), *a.says([edges.host(a.header)], [a.header], a.one())
+    ],
     "other names of a host": lambda a: a.usual(("x-forwarded-host", edges.host(a.header)), ("forwarded", "host=x")),
     "hop by hop": lambda a: a.usual(("connection", "x-tenant-id, x-user")),
     "hop by hop, the token": lambda a: a.usual(("connection", "authorization")),
@@ -133,8 +143,9 @@ class Wire:
         if self._writer is None:
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
         assert self._reader
-        said = "".join(f"{name}: {value}\r\n" for name, value in lines)
-        self._writer.write(f"GET /a HTTP/1.1\r\n{said}\r\n".encode())
+        target = dict(lines).get(TARGET, "/a")
+        said = "".join(f"{name}: {value}\r\n" for name, value in lines if name != TARGET)
+        self._writer.write(f"GET {target} HTTP/1.1\r\n{said}\r\n".encode())
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
         body = (await self._reader.readexactly(int(fields["content-length"]))).decode()
@@ -146,6 +157,60 @@ class Wire:
         if self._writer:
             self._writer.close()
         self._writer = None
+
+
+REFUSED = 0
+"""In place of a status: the stream was reset, or the connection closed."""
+
+
+@dataclass(eq=False)
+class Wire2(Wire):
+    """The same in HTTP/2. The first Host is the authority, and each request ends with trailers that say it all again."""
+
+    _speaker: h2.connection.H2Connection | None = None
+
+    async def ask(self, lines: list[Line]) -> tuple[int, str]:
+        if self._speaker is None:
+            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
+            config = h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
+            self._speaker = h2.connection.H2Connection(config)
+            self._speaker.initiate_connection()
+        said = [(name.lower(), value) for name, value in lines if name != TARGET]
+        authority = next(value for name, value in said if name == "host")
+        said.remove(("host", authority))
+        first = [(":method", "GET"), (":scheme", "http"), (":authority", authority), (":path", "/a")]
+        stream = self._speaker.get_next_available_stream_id()
+        self._speaker.send_headers(stream, [*first, *said])
+        self._speaker.send_headers(stream, [(name, value) for name, value in said if "connection" not in name] or [
+            ("x-tenant-id", authority)], end_stream=True)  # fmt: skip
+        return await self._answer()
+
+    async def _answer(self) -> tuple[int, str]:
+        assert self._reader
+        assert self._writer
+        assert self._speaker
+        status, body = REFUSED, b""
+        while True:
+            self._writer.write(self._speaker.data_to_send())
+            for event in self._speaker.receive_data(data := await self._reader.read(65_536)):
+                if isinstance(event, h2.events.ResponseReceived):
+                    status = int(dict(event.headers)[b":status"])
+                elif isinstance(event, h2.events.DataReceived):
+                    body += event.data
+                    self._speaker.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                elif isinstance(event, h2.events.StreamEnded):
+                    return status, body.decode()
+                elif isinstance(event, h2.events.StreamReset):
+                    return REFUSED, ""
+                elif isinstance(event, h2.events.ConnectionTerminated):
+                    data = b""
+            if not data:
+                self.close()
+                return REFUSED, ""
+
+    def close(self) -> None:
+        super().close()
+        self._speaker = None
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -178,9 +243,10 @@ def chosen(asked: Asked, by: str) -> str | None:
     return {"header": asked.header, "host": asked.host, "claim": asked.token}[by]
 
 
+@pytest.mark.parametrize("speak", [Wire, Wire2])
 @pytest.mark.parametrize("by", ["header", "host", "claim"])
 async def test_no_request_gets_an_answer_of_another_tenant(
-    by: str, idp: idps.Idp, tmp_path_factory: pytest.TempPathFactory
+    by: str, speak: type[Wire], idp: idps.Idp, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     made, jwt = make(idp), tokens.policy(idp, tenant_claim="tenant", forward_claims={"sub": "x-user"})
     on_gateway = {"jwt": tokens.policy(idp)} if by == "claim" else {}
@@ -190,13 +256,13 @@ async def test_no_request_gets_an_answer_of_another_tenant(
         edge.token = lambda tenant: made.good[tenant]
         await tokens.known(edge, idp)
         await edge.put(*documents(dict(zip(TENANTS, opened, strict=True)), jwt))
-        wire, served, wrong = Wire(edge.port), Counter[str](), []
+        wire, served, wrong = speak(edge.port), Counter[str](), []
         stack.callback(wire.close)
         for spelling, (header, host, token) in itertools.product(SPELLINGS, itertools.product(TENANTS, TENANTS, NAMES)):
             asked = Asked(header, host, token, made)
             status, body = await wire.ask(SPELLINGS[spelling](asked))
             if status != 200:
-                assert json.loads(body)["error"]["code"], body
+                assert (status, speak) == (REFUSED, Wire2) or json.loads(body)["error"]["code"], body
             elif found := violation(json.loads(body), asked, by):
                 wrong.append((spelling, header, host, token, found, body))
             else:

@@ -22,7 +22,7 @@ async def idp() -> AsyncIterator[idps.Idp]:
 
 async def ask(edge: edges.Edge, tenant: str, *values: str, path: str = "/a") -> httpx.Response:
     """A request with these Authorization headers."""
-    return await edge.ask(tenant, path, headers=[("authorization", value) for value in values])
+    return await edge.ask(tenant, path, headers=[("authorization", value.encode("latin-1")) for value in values])
 
 
 async def guard(edge: edges.Edge, idp: idps.Idp, *names: str, **more: object) -> None:
@@ -133,6 +133,8 @@ async def test_a_header_that_a_service_could_read_otherwise_is_refused(
         (bad.replace("Bearer", "bEaReR"),),
         (bad.replace("Bearer ", "Bearer\t"),),
         (bad.replace("Bearer", "Basic x, bEARER"),),
+        *((bad.replace("Bearer ", f"bEARER{glue}"),) for glue in ("\xa0", "\x85", "=", ":", '" ')),
+        *((f"{glue}{bad.replace('Bearer', 'bEARER')}",) for glue in ("Basic x;", "\xff ", "\xff")),
     ]
     for values in cases:
         answer = await ask(edge, "acme", *values)

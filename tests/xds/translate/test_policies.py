@@ -17,14 +17,13 @@ def test_every_policy_has_a_row_and_every_row_a_policy() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
-def test_a_row_says_how_its_policy_is_enforced_or_when_it_will_be(name: str) -> None:
+def test_a_row_says_how_its_policy_is_enforced(name: str) -> None:
     row = ROWS[name]
-    ways = [row.config, row.configs, row.edits, row.action, row.elsewhere, row.later]
+    ways = [row.config, row.configs, row.edits, row.action, row.elsewhere]
     assert any(ways)
     assert bool(row.filter) == bool(row.config) == bool(row.off)
     assert not (row.config and row.configs)
     assert row.configs or not row.named
-    assert not (row.later and any(ways[:-1]))
 
 
 def test_every_filter_a_row_uses_is_in_the_chain_and_the_router_is_last() -> None:

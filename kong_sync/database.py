@@ -1,0 +1,177 @@
+"""Brings a Kong with a database to a desired state: mirror, plan, guard, backup, execution. Called by `sidecar` and by
+`kong sync`. What Kong holds is listed by `open`, and again after an outage or when somebody else wrote.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from kong_sync import limits, summary
+from kong_sync.admin import Admin
+from kong_sync.adoption import Match
+from kong_sync.diff import plan
+from kong_sync.entities import KINDS, Entity
+from kong_sync.executor import Executor, Failed
+from kong_sync.gauges import Gauges
+from kong_sync.lease import Leases
+from kong_sync.listing import Book, mirrored
+from kong_sync.mirror import Mirror, drift
+from kong_sync.phases import Change, Plan, Step
+from kong_sync.states import EMPTY, Key, State, owner
+from kong_sync.translate import Desired
+from kong_sync.verdicts import Fault, located
+from tenants.errors import Unavailable
+
+MANY = 10
+"""Changes of one plan before which a backup is made; before any deletion one is made too."""
+Backup = Callable[[State], None]
+
+log = structlog.get_logger("gatecast.kong")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """`force`: the digest of a plan that may delete much. `share`, `few`: see `limits.check`."""
+
+    force: str = ""
+    share: float = limits.SHARE
+    few: int = limits.FEW
+
+
+GUARD = Guard()
+
+
+class LostLease(Unavailable):
+    """We may not write now."""
+
+
+class Database:
+    """One Kong with a database. `mirror` is None until it was listed, and when nobody knows what it holds."""
+
+    def __init__(
+        self,
+        kong: Admin,
+        gateway: str,
+        executor: Executor,
+        gauges: Gauges,
+        *,
+        guard: Guard = GUARD,
+        backup: Backup = lambda _state: None,
+        leases: Leases | None = None,
+    ) -> None:
+        self.mirror: Mirror | None = None
+        self.wanted = EMPTY
+        self._kong, self._gateway, self._executor, self._gauges = kong, gateway, executor, gauges
+        self._guard, self._backup, self._leases, self._book = guard, backup, leases, Book(kong)
+        self._entities: Desired | None = None  # of which `wanted` is the short form
+
+    async def look(self) -> tuple[str, ...]:
+        """List what Kong holds; what of it is not as we left it, in words."""
+        before = self.mirror
+        if before is None:
+            await self._book.open()
+        self.mirror = await mirrored(self._kong, self._book, self._gateway)
+        self._gauges.entities.set(len(self.mirror.ours))
+        found = drift(before, self.mirror) if before else ()
+        return tuple(_told(key, before, self.mirror) for key in found if before)
+
+    def lose(self) -> None:
+        """Nobody knows any more what Kong holds."""
+        self.mirror = None
+
+    async def want(self, desired: Desired, changed: Iterable[Key] | None = None) -> tuple[str, ...] | None:
+        """Take a desired state as the wanted one. The owners to look at: None for all of them."""
+        keys = None if changed is None or self._entities is None else tuple(changed)
+        new = desired.entities
+        rows = [(key[0], new[key]) for key in (new if keys is None else keys) if key in new]
+        schemas = await self._book.know(rows)
+        made = [(kind, schemas.wanted(KINDS[kind], row)) for kind, row in rows]
+        self._entities, before = desired, self.wanted
+        if keys is None:
+            self.wanted = State.of(made)
+            return None
+        self.wanted = before.changed(made, [key for key in keys if key not in new])
+        owners = {owner(row) for _kind, row in made}
+        owners |= {owner(before.rows[key]) for key in keys if key in before.rows}
+        return tuple(sorted(owners))
+
+    def planned(self, owners: tuple[str, ...] | None = None, held: Iterable[Key] = ()) -> Plan:
+        """What leads from what Kong holds to what is wanted."""
+        assert self.mirror is not None, "look first"
+        unsettled = self._executor.unsettled
+        return plan(
+            self.wanted, self.mirror.ours, owners=owners, others=self.mirror.others, held=held, unsettled=unsettled
+        )
+
+    async def bring(self, desired: Desired, changed: Iterable[Key] | None = None) -> tuple[Fault, ...]:
+        """Bring Kong to this. `changed`: what differs from the state brought before. Returns what could not be done.
+
+        Raises limits.TooMuch before anything is done, Unavailable if Kong cannot answer: then nothing is known.
+        """
+        if self.mirror is None:
+            await self.look()
+            changed = None
+        owners = await self.want(desired, changed)
+        held: set[Key] = set()
+        faults: dict[Fault, None] = {}
+        while True:
+            made = self.planned(owners, held)
+            faults |= dict.fromkeys(located(one, self.wanted) for one in made.problems)
+            failed = await self._carried_out(made)
+            found = [self._fault(one) for one in failed]
+            faults |= dict.fromkeys(found)
+            new = {one.key for one in found if one.key} - held
+            if not new:
+                return tuple(faults)
+            held |= new
+
+    async def settle(self) -> None:
+        """Return when all that was written is in effect."""
+        await self._executor.settle()
+
+    async def _carried_out(self, made: Plan) -> tuple[Failed, ...]:
+        if not made:
+            return ()
+        limits.check(made, force=self._guard.force, share=self._guard.share, few=self._guard.few)
+        if self._leases is not None and not await self._leases.check():
+            raise LostLease("the lease in this Kong is not ours any more: somebody emptied it, or took over")
+        assert self.mirror is not None, "planned of it"
+        if len(made.changes) > MANY or any(change.after is None for change in made.changes):
+            self._backup(self.mirror.ours)
+        log.info("plan", waits=made.waits, **summary.totals(made))
+        mirror, unlike = self.mirror, dict[Key, None]()
+        self.mirror = None  # until all answers are there
+
+        def did(step: Step, answer: Entity | None) -> None:
+            nonlocal mirror
+            mirror = mirror.after(step)
+            self._gauges.written.labels(step.verb, step.kind).inc()
+            if answer is not None and self._book.schemas.held(KINDS[step.kind], answer) != mirror.ours.rows[step.key]:
+                unlike[step.key] = None
+
+        failed = await self._executor.carry_out(made, did)
+        self.mirror = mirror
+        self._gauges.entities.set(len(mirror.ours))
+        for key in unlike:
+            self._gauges.unlike.inc()
+            log.warning("kong holds it otherwise than it was written", kind=key[0], id=key[1])
+        return failed
+
+    def _fault(self, failed: Failed) -> Fault:
+        """The desired entity that could not be written; of a deletion there is none."""
+        step = failed.step
+        assert self.mirror is not None, "the phase is over"
+        if step.verb == "delete":
+            return Fault(None, str(failed.error))
+        found = step.id if step.key in self.wanted.rows else Match(self.wanted, self.mirror.ours).wanted(*step.key)
+        return Fault((step.kind, found) if found else None, str(failed.error))
+
+
+def _told(key: Key, before: Mirror, found: Mirror) -> str:
+    """One entity that somebody else changed, with the fields. Values of secrets are hidden."""
+    change = Change(*key, before.ours.rows.get(key), found.ours.rows.get(key))
+    fields = ", ".join(f"{one.path}: {one.before!r} became {one.after!r}" for one in summary.fields(change))
+    return f"{summary.name(change)} was {change.verb} by somebody else" + (
+        f" ({fields})" if change.verb == "updated" else ""
+    )
