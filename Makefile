@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench protos lock clean help
+.PHONY: demo test check bench protos openapi lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/'
@@ -33,6 +33,9 @@ bench: $(READY)  ## the figures of docs/benchmarks.md: a table, and JSON under b
 
 protos: $(READY)  ## regenerate protos/*_pb2.py (a test asserts that this changes nothing)
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. protos/*.proto
+
+openapi: $(READY)  ## docs/openapi.json anew, from the code (a test asserts that this changes nothing)
+	$(BIN)/python -m gatecast.api > docs/openapi.json
 
 lock: $(READY)  ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/python -m pip install --quiet uv

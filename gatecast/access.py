@@ -22,6 +22,8 @@ from tenants.errors import Unavailable
 from tenants.store import ROLES, By
 
 OPEN: Final = ""
+WEBHOOK: Final = "webhook"
+"""The role of a registry that calls: nothing else is open to it. Editors have it too."""
 API: Final = "/api/v1"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 FAILURES: Final = 30  # of one address in `WINDOW`; more are not even looked at
@@ -72,22 +74,28 @@ RULES: Final[tuple[Rule, ...]] = (
     *_of("viewer", "GET", "/revisions", "/revisions/{number}", "/revisions/{one}/diff/{other}"),
     *_of("viewer", "GET", "/revisions/{number}/rollout", "/events", "/sources", "/pins"),
     *_of("editor", "PUT PATCH DELETE", "/documents/{kind}/{id}"),
-    *_of("editor", "POST", "/documents:apply", "/revisions/{number}:restore", "/sync", "/webhooks/registry"),
+    *_of("editor", "POST", "/documents:apply", "/revisions/{number}:restore", "/sync"),
+    *_of(WEBHOOK, "POST", "/webhooks/registry"),
     *_of("editor", "DELETE", "/pins/{kind}/{id}"),
     *_of("admin", "GET", "/audit", "/audit/verify", "/audit/export", "/tokens"),
     *_of("admin", "POST", "/tokens"),
     *_of("admin", "DELETE", "/tokens/{id}"),
 )
+NUMBERS: Final = frozenset({"number", "one", "other"})
+"""The parts of paths that are numbers of revisions."""
 _PATTERNS: dict[str, re.Pattern[str]] = {}
 
 
 def _pattern(path: str) -> re.Pattern[str]:
     if path not in _PATTERNS:
-        parts = re.split(r"(\{\w+(?::path)?\})", path)
-        said = ("[^/]+" if part[0] == "{" and ":path" not in part else ".*" if part[0] == "{" else re.escape(part)
-                for part in parts if part)  # fmt: skip
+        parts = re.split(r"\{(\w+(?::path)?)\}", path)  # text and names in turn
+        said = (_part(part) if index % 2 else re.escape(part) for index, part in enumerate(parts))
         _PATTERNS[path] = re.compile("".join(said))
     return _PATTERNS[path]
+
+
+def _part(name: str) -> str:
+    return ".*" if name.endswith(":path") else "[0-9]+" if name in NUMBERS else "[^/]+"
 
 
 def least(method: str, path: str) -> str:
@@ -96,8 +104,15 @@ def least(method: str, path: str) -> str:
     return next((rule.role for rule in RULES if rule.holds(asked, path)), ROLES[-1])
 
 
+def methods(path: str) -> str:
+    """The methods a path takes, as an `Allow` header has them."""
+    return ", ".join(method for rule in RULES if _pattern(rule.path).fullmatch(path) for method in rule.methods.split())
+
+
 def may(who: Who, role: str) -> bool:
     """Whether the role is his, or a lesser one."""
+    if role == WEBHOOK:
+        return who.role == WEBHOOK or may(who, "editor")
     return who.role in ROLES and ROLES.index(who.role) >= ROLES.index(role)
 
 
@@ -127,10 +142,10 @@ class Counted:
     failures: OrderedDict[str, int] = field(default_factory=OrderedDict)
     total: int = 0
 
-    def add(self, address: str) -> int:
-        """One more; how many there were of all addresses."""
+    def add(self, address: str, bad: bool = True) -> int:
+        """One more; how many there were of all addresses. `bad`: the credentials were, not only the role."""
         self._turn()
-        self.failures[address] = self.failures.pop(address, 0) + 1
+        self.failures[address] = self.failures.pop(address, 0) + bad
         if len(self.failures) > ADDRESSES:
             self.failures.popitem(last=False)
         self.total += 1
@@ -218,7 +233,7 @@ class Guard:
 
     async def _failure(self, scope: Scope, fail: Fail, actor: str = "unknown") -> Fail:
         """Counted, and written down unless there are too many."""
-        total = self._counted.add(_address(scope))
+        total = self._counted.add(_address(scope), bad=fail.status == 401)
         target, address = f"{scope['method']} {scope['path']}"[:300], _address(scope)
         log.warning("access refused", code=fail.code, actor=actor, target=target, address=address)
         if self._access.record is not None and total <= AUDITED:

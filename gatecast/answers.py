@@ -7,13 +7,14 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -29,9 +30,15 @@ PROBLEM = "application/problem+json"
 log = structlog.get_logger("gatecast.api")
 
 
-def answer(body: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """The model as JSON; pydantic writes it, nothing validates it again."""
-    return Response(body.model_dump_json(), status, headers, media_type="application/json")
+def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The model, or dataclass, as JSON; pydantic writes it, nothing validates it again."""
+    kind: Any = type(body)
+    return Response(_adapter(kind).dump_json(body), status, headers, media_type="application/json")
+
+
+@lru_cache(maxsize=128)
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def failure(

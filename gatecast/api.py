@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from gatecast import answers
 from gatecast.about import version
-from gatecast.access import API, HEALTH, Access, Guard
+from gatecast.access import API, HEALTH, Access, Guard, methods
 from gatecast.events import Feed
-from gatecast.faults import Error
+from gatecast.faults import Error, Fail
 from gatecast.http import admin, asking, documents, events, fleet, health, overview, revisions, tenancy, upkeep
 from gatecast.http.described import ASKED
 from gatecast.ledger import Ledger
@@ -71,6 +71,7 @@ def routed(
         "back.", dependencies=[Depends(asking.strict)],
     )  # fmt: skip
     answers.install(made)
+    made.add_exception_handler(405, _not_allowed)
     made.include_router(health.routes(plane))
     made.include_router(health.numbers(registry))
     for router in (
@@ -81,6 +82,12 @@ def routed(
         made.include_router(router, prefix=API, responses=ASKED)
     made.openapi = lambda: described(made)  # type: ignore[method-assign]
     return made
+
+
+async def _not_allowed(request: Request, _error: Exception) -> Response:
+    """The router knows the methods of one route; a path may have several."""
+    allowed = {"allow": methods(request.url.path)}
+    return answers.told(request, Fail(405, "", "this path does not take this method", headers=allowed))
 
 
 def described(app: FastAPI) -> dict[str, Any]:

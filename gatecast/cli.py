@@ -20,6 +20,7 @@ from tenants.errors import GatecastError
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "serve": ("gatecast.commands.serve", "Serve settings to proxies, live."),
+        "kong": ("gatecast.commands.kong", "Keep a Kong as the settings say, live."),
         "demo": ("gatecast.commands.demo", "Watch a real Envoy take a tenant's change."),
         "check": ("gatecast.commands.check", "Find what is wrong with settings, offline."),
         "translate": ("gatecast.commands.translate", "Show what a tenant's settings come to, offline."),

@@ -6,12 +6,13 @@ not, because Kubernetes makes some up for every service of that name (GATECAST_P
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -66,6 +67,14 @@ def _pairs(value: object) -> object:
 
 
 Role = Literal["viewer", "editor", "admin"]
+
+
+def _registry(text: str) -> str:
+    if not re.match(r"https?://[^/?#]", text):
+        raise Usage("it is no URL of a registry: as in https://registry.example.com/settings")
+    return text
+
+
 ListenAddress = Annotated[Address, BeforeValidator(_address), NoDecode]
 Seconds = Annotated[float, Field(ge=0, le=60)]
 
@@ -86,9 +95,9 @@ class Settings(BaseSettings):
     xds_key: Path | None = Field(None, description="TLS for proxies: its key (PEM)")
     xds_client_ca: Path | None = Field(None, description="who signs the certificates that proxies must show")
     xds_clients: Annotated[Mapping[str, str], BeforeValidator(_pairs), NoDecode] = Field(
-        default_factory=dict, description="gateway, or * for all, by a DNS name or SPIFFE id of a proxy's certificate"
+        {}, description="gateway, or * for all, by a DNS name or SPIFFE id of a proxy's certificate"
     )
-    xds_trust_domain: str = Field("", description="the trust domain whose SPIFFE ids name gateways; any if not given")
+    xds_trust_domain: str | None = Field(None, description="the trust domain whose SPIFFE ids name gateways, else any")
     api_tokens: bool = Field(False, description="operators must show a token, also on loopback")
     api_certificate: Path | None = Field(None, description="TLS for operators: our certificate (PEM)")
     api_key: Path | None = Field(None, description="TLS for operators: its key (PEM)")
@@ -97,7 +106,7 @@ class Settings(BaseSettings):
     oidc_role_claim: str = Field("roles", description="the claim that holds roles; a.b is b inside a")
     oidc_name_claim: str = Field("sub", description="the claim that names the operator in the audit")
     oidc_roles: Annotated[Mapping[str, Role], BeforeValidator(_pairs), NoDecode] = Field(
-        default_factory=dict, description="role by a value of that claim; not given: gatecast-viewer and so on"
+        {}, description="role by a value of that claim; not given: gatecast-viewer and so on"
     )
     allow_empty: bool = Field(False, description="start without a single good document")
     insecure: bool = Field(False, description="listen beyond loopback although nobody is asked who he is")
@@ -109,6 +118,10 @@ class Settings(BaseSettings):
         86400.0, description="how long the keys of an issuer serve after they were last fetched"
     )
     bound: Seconds = Field(0.5, description="at the latest so long after the first change")
+    registry: Annotated[str | None, _by(_registry)] = _unread(None, "address of a settings registry")
+    registry_token: SecretStr | None = Field(None, description="what is shown to the registry (bearer)")
+    registry_secret: SecretStr | None = Field(None, description="what the registry's webhook has to know")
+    registry_every: Annotated[float, Field(ge=1)] = Field(300.0, description="the registry is asked so often")
     notify_webhook: Annotated[Hook | None, _by(Hook.parse), NoDecode] = _unread(None, "URL to tell by JSON")
     notify_smtp: Annotated[Post | None, _by(Post.parse), NoDecode] = _unread(None, "mail server to tell by")
     notify_from: Annotated[str | None, _by(person)] = _unread(None, "who the mail is from")

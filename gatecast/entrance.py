@@ -34,7 +34,8 @@ def entrance(settings: Settings, store: Store) -> Entrance:
     """What the settings ask of operators. Whoever shows credentials is judged by them, also where nobody need."""
     tokens, jwts = Tokens(store.tokens.verify), _jwts(settings)
     unnamed = LOCAL if settings.alone else ANYBODY if settings.insecure and not settings.named else None
-    access = Access(unnamed, judges(tokens, jwts), tokens.known, store.audit.record)
+    secret = settings.registry_secret.get_secret_value() if settings.registry_secret else ""
+    access = Access(unnamed, judges(tokens, jwts, secret), tokens.known, store.audit.record)
     return Entrance(access, tokens, jwts.fetcher if jwts else None)
 
 
@@ -42,7 +43,7 @@ def trust(settings: Settings) -> Trust | None:
     """Which gateways a proxy's certificate may read; None where proxies show none."""
     if settings.xds_client_ca is None:
         return None
-    return Trust(dict(settings.xds_clients), settings.xds_trust_domain)
+    return Trust(dict(settings.xds_clients), settings.xds_trust_domain or "")
 
 
 def _jwts(settings: Settings) -> Jwts | None:

@@ -14,24 +14,29 @@ from gatecast.feeds import Feed, Source
 from gatecast.ledger import Ledger
 from gatecast.together import together
 from tenants.errors import Unavailable
+from tenants.sources import registry
 from tenants.sources.directory import Limits
 from tenants.sources.folder import Folder
+from tenants.sources.registry import Registry
 from tenants.store import Pace, Store
+
+PACE = Pace()
 
 log = structlog.get_logger("gatecast")
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, pace: Pace = Pace()) -> AsyncIterator[Store]:  # noqa: B008 - it is immutable
+async def opened(url: str, stop: asyncio.Event) -> AsyncIterator[Store]:
     """The store of this server, closed at the end; gone with it if it is `memory`.
 
-    Waits for a database that is away: a server that starts has nothing to serve without it. Raises `NotOurs`.
+    Waits for a database that is away: a server that starts has nothing to serve without it. Raises `NotOurs`, and
+    `Unavailable` if it is told to stop meanwhile.
     """
     with contextlib.ExitStack() as stack:
         if url == MEMORY:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gatecast-"))
             url = str(Path(folder) / "gatecast.db")
-        async with await _patiently(lambda: Store.open(url, pace=pace), pace) as store:
+        async with await _patiently(url, stop) as store:
             yield store
 
 
@@ -44,21 +49,34 @@ async def settling(ledger: Ledger) -> AsyncIterator[None]:
         await ledger.settled()
 
 
-async def _patiently(attempt: Callable[[], Awaitable[Store]], pace: Pace) -> Store:
-    pause = pace.first
+async def _patiently(url: str, stop: asyncio.Event) -> Store:
+    pause = PACE.first
     while True:
         try:
-            return await attempt()
+            return await Store.open(url)
         except Unavailable as error:
             log.warning("the store is away: the server waits for it", error=str(error))
-        await asyncio.sleep(pause * uniform(0.5, 1.0))
-        pause = min(pause * 2, pace.longest)
+            if await _set(stop, within=pause * uniform(0.5, 1.0)):
+                raise
+        pause = min(pause * 2, PACE.longest)
+
+
+async def _set(stop: asyncio.Event, within: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await stop.wait()
+    return stop.is_set()
 
 
 def sources(settings: Settings) -> tuple[Source, ...]:
     """The automatic sources of this server."""
     limits = Limits(quiet=settings.quiet, bound=settings.bound)
-    return (Folder(settings.settings, allow_empty=settings.allow_empty, limits=limits),)
+    folder = Folder(settings.settings, allow_empty=settings.allow_empty, limits=limits)
+    if not settings.registry:
+        return (folder,)
+    asking = registry.Limits(every=settings.registry_every)
+    trusting = settings.allow_empty
+    return folder, Registry(settings.registry, settings.registry_token, trusting=trusting, limits=asking)
 
 
 def feeds(ledger: Ledger, some: tuple[Source, ...], on_turn: Callable[[], None]) -> list[Feed]:

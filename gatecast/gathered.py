@@ -17,6 +17,8 @@ from tenants.sources.scan import reason, scan
 from tenants.sources.stamps import Unreadable
 
 STDIN = "<stdin>"
+HIDDEN = "(secret)"
+"""As `tenants.store.redaction` has it, which takes long to import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,23 @@ def gathered(place: str) -> Gathered:
             if given.key in places:
                 raise Refused(f"{given.key} is in {_place(places[given.key])} and in {_place((file, given.line))}")
             places[given.key] = file, given.line
-        bodies += [raw.value for raw in documents(content.decode("utf-8-sig"))]
+        for raw in documents(content.decode("utf-8-sig")):
+            if _hidden(raw.value):
+                why = f"{HIDDEN} stands where a secret was hidden from a viewer, and would take its place"
+                raise Refused(f"{_place((file, raw.line))}: {why}: give the value, or get it as an editor")
+            bodies.append(raw.value)
     if not bodies and not problems:
         raise Refused(f"{place} holds no documents")
     return Gathered(tuple(bodies), places, tuple(problems))
+
+
+def _hidden(value: Any) -> bool:
+    match value:
+        case dict():
+            return any(map(_hidden, value.values()))
+        case list() | tuple():
+            return any(map(_hidden, value))
+    return bool(value == HIDDEN)
 
 
 def _contents(place: str) -> Iterator[tuple[str, bytes]]:

@@ -109,9 +109,9 @@ def detail(one: Any) -> str:
     return clean(text)
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, many: str = "") -> str:
     """`1 document`, `2 documents`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {many or f'{noun}s'}"
 
 
 def since(text: str, now: datetime | None = None) -> str:

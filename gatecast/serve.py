@@ -25,7 +25,7 @@ import grpc
 import structlog
 from prometheus_client import disable_created_metrics
 
-from gatecast import api, entrance, notify
+from gatecast import api, entrance, keykeeping, notify
 from gatecast.about import version
 from gatecast.addresses import Address
 from gatecast.config import Settings
@@ -83,9 +83,9 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Listen and follow the store and the settings directory until the block ends."""
-    async with opened(settings.store) as store, _running(settings, store) as server:
+async def running(settings: Settings, stop: asyncio.Event | None = None) -> AsyncIterator[Running]:
+    """Listen and follow the store and the settings directory until the block ends. `stop`: wait no more for a store."""
+    async with opened(settings.store, stop or asyncio.Event()) as store, _running(settings, store) as server:
         yield server
 
 
@@ -94,7 +94,9 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
     telemetry = Telemetry()
     metrics = Metrics(telemetry.registry)
     plane = Plane(Hub(metrics, wall=time.time), held=True, secrets=_keeper(settings))
-    fetcher = Fetcher(plane.keyed, limits=KeyLimits(stale=settings.keys_stale))
+    before = await keykeeping.known(store)
+    fetcher = Fetcher(plane.keyed, limits=KeyLimits(stale=settings.keys_stale), known=before)
+    plane.supplies = keykeeping.supplies(before, time.time() - settings.keys_stale)
     plane.want = fetcher.want
     telemetry.watch(plane, fetcher)
     ledger = Ledger(store, plane, on_publish=telemetry.applied)
@@ -109,9 +111,7 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
             fetcher.unknown_key(one)
 
     identifier = f"gatecast/{version()} {socket.gethostname()}"
-    ads = AdsServer(
-        plane.hub, metrics, identifier=identifier, unknown_key=unknown_key, trust=entrance.trust(settings)
-    )
+    ads = AdsServer(plane.hub, metrics, identifier=identifier, unknown_key=unknown_key, trust=entrance.trust(settings))
     door = entrance.entrance(settings, store)
     feed = Feed(plane, ledger, secrets.token_hex(4), time.time)
     app = api.app(
@@ -137,7 +137,8 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
             pace = Pace(settings.notify_after, settings.notify_every)
             telling = notify.run(notify.sinks(settings), wrong, pace, telemetry.notified)
             keeping = telemetry.measure_lag(), fetcher.run(), _sweep(plane), _look(plane), door.run(), feed.run()
-            async with _tasks(*keeping, telling), _task(source) as following:
+            keys = keykeeping.keep(store, fetcher, before)
+            async with _tasks(*keeping, keys, telling), _task(source) as following:
                 yield Running(plane, ledger, *addresses, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)
@@ -229,7 +230,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_end, number, stop)
     asked = asyncio.create_task(stop.wait())
-    async with running(settings) as server:
+    async with running(settings, stop) as server:
         ready = asyncio.create_task(server.ready())
         await asyncio.wait({asked, ready}, return_when=asyncio.FIRST_COMPLETED)
         if ready.done():

@@ -5,7 +5,9 @@ Times are RFC 3339 UTC; ages are seconds. Nothing here costs more than what it s
 
 import heapq
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -42,7 +44,8 @@ class Failure(View):
     error: Fault
 
 
-class TypeView(View):
+@dataclass(frozen=True, slots=True)  # no models: a thousand clients have ten of these each
+class TypeView:
     """One type on one stream."""
 
     type: str
@@ -59,7 +62,8 @@ class TypeView(View):
     tenants: tuple[str, ...] = ()
 
 
-class ClientView(View):
+@dataclass(frozen=True, slots=True)
+class ClientView:
     """One open stream of a proxy. `state` is the worst of its types."""
 
     id: str
@@ -191,7 +195,7 @@ def type_view(interest: Interest, activity: Activity, clock: float, wall: float)
     """One type of one client; a client that never asked for it has a name and a state, nothing more."""
     now = state(interest, clock)
     if now is State.NOT_SUBSCRIBED and not activity.pushes:
-        return TypeView(type=interest.kind.name, state=now)
+        return _not_subscribed(interest.kind.name)
     rejected = heapq.nsmallest(SHOWN, interest.parked) if interest.parked else []
     refused = [interest.parked[name] for name in rejected]
     return TypeView(
@@ -208,6 +212,11 @@ def type_view(interest: Interest, activity: Activity, clock: float, wall: float)
         rejected=tuple(rejected),
         tenants=tuple(sorted({one.owner for one in refused if one and one.owner})),
     )
+
+
+@lru_cache(maxsize=64)
+def _not_subscribed(kind: str) -> TypeView:
+    return TypeView(type=kind, state=State.NOT_SUBSCRIBED)
 
 
 def _age(at: float, wall: float) -> float | None:

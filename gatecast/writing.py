@@ -152,4 +152,4 @@ def resources(found: Sequence[Mapping[str, Any]], most: int | None = None) -> li
 
 def _more(count: int, most: int | None, noun: str) -> list[str]:
     left = count - (most or count)
-    return [f"... and {counted(left, f'{noun}')} more: -o wide shows all"] if left > 0 else []
+    return [f"... and {counted(left, noun)} more: -o wide shows all"] if left > 0 else []

@@ -126,12 +126,12 @@ def _said(desired: State, others: State, kind: Kind, entity: Entity, match: Matc
         twin = desired.find(key)
         if twin and twin != entity["id"]:
             yield f"has the same {_named(fields)} as {_who(kind, desired.rows[kind.name, twin])}", "rename one of them"
-        if found := others.find(key) if len(others) else "":
+        if found := others.find(key):
             foreign = _who(kind, others.rows[kind.name, found])
             hint = "rename one of them, or tag the other as ours"
             yield f"has the same {_named(fields)} as {foreign}, which is not ours and is not touched", hint
-    mine = match.id(kind.name, str(entity["id"]))
-    if len(others) and (foreign_row := others.get(kind.name, mine)) is not None:
+    foreign_row = others.get(kind.name, match.id(kind.name, entity["id"])) if len(others) else None
+    if foreign_row is not None:
         hint = "tag it as ours, or delete it"
         yield f"has the id of {_who(kind, foreign_row)}, which is not ours and is not touched", hint
 

@@ -112,7 +112,17 @@ class Database:
         if self.mirror is None:
             await self.look()
             changed = None
-        owners = await self.want(desired, changed)
+        return await self.converge(await self.want(desired, changed))
+
+    async def hold(self, rows: Iterable[tuple[str, Entity]]) -> None:
+        """Take these entities as the wanted ones, in place of a desired state: a backup, say."""
+        given = list(rows)
+        schemas = await self._book.know(given)
+        self.wanted = State.of((kind, schemas.wanted(KINDS[kind], row)) for kind, row in given)
+        self._entities = None
+
+    async def converge(self, owners: tuple[str, ...] | None = None) -> tuple[Fault, ...]:
+        """Bring Kong to what is wanted, as far as Kong lets us. Look first. Raises as `bring`."""
         held: set[Key] = set()
         faults: dict[Fault, None] = {}
         while True:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from kong_sync import order
 from kong_sync.adoption import Match, closed_over, faults
 from kong_sync.entities import KINDS
-from kong_sync.order import Work
 from kong_sync.phases import Change, Plan
 from kong_sync.states import EMPTY, Key, State, references
+from kong_sync.work import Work
 from tenants.errors import Problem
 
 

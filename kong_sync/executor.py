@@ -33,18 +33,22 @@ class Failed:
 
 
 class Executor:
-    """Owns what is known of Kong's timers: `pending` are those that may not show yet what was written last."""
+    """Owns what is known of Kong's timers: `pending` are those that may not show yet what was written last.
+
+    `wait`: seconds after which a change is in effect. `stopping`: ends a plan after the phase under way.
+    """
 
     def __init__(
         self,
         kong: Admin,
-        wait: float,
+        wait: Callable[[], float],
         gauges: Gauges,
         *,
+        stopping: asyncio.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.stopping = asyncio.Event()
+        self.stopping = stopping or asyncio.Event()
         self.pending = BOTH
         self._kong, self._wait, self._gauges, self._clock, self._sleep = kong, wait, gauges, clock, sleep
         self._wrote = clock()
@@ -52,7 +56,7 @@ class Executor:
     @property
     def unsettled(self) -> frozenset[str]:
         """The timers of which it is not sure that they show everything."""
-        return frozenset() if self._clock() >= self._wrote + self._wait else self.pending
+        return frozenset() if self._clock() >= self._wrote + self._wait() else self.pending
 
     async def carry_out(self, plan: Plan, did: Did) -> tuple[Failed, ...]:
         """All phases, or those up to the first with a step that Kong refuses. Raises Unavailable and Stopped."""
@@ -67,7 +71,7 @@ class Executor:
 
     async def settle(self) -> None:
         """Wait until all that was written is in effect."""
-        left = self._wrote + self._wait - self._clock()
+        left = self._wrote + self._wait() - self._clock()
         if self.unsettled and left > 0:
             self._gauges.waits.inc()
             self._gauges.waited.inc(left)

@@ -10,20 +10,22 @@ in one write:
     uncover    gates go that hide the ones that are to act
     retarget   services point to another place
     open       routes get their values, those that hide others first
-    settle     (only after `cover`, which goes before `open`: see _close_safely)
     narrow     routes lose values that others have got by now; routes that go are parked
     remove     the rest
+
+`cover`, `settle` and `reopen` are for routes that are blocked meanwhile, which is rare: see `moves`.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from kong_sync import gates, routing
+from kong_sync import gates, moves, routing
 from kong_sync.entities import KINDS, Entity
 from kong_sync.phases import BOTH, PLUGINS, ROUTER, Drafting, Plan, Step, put
-from kong_sync.states import Key, State, reference, unique
+from kong_sync.states import Key, reference, unique
+from kong_sync.work import Work
 
 CREDENTIALS = ("jwt_secrets", "keyauth_credentials")
 WHERE = ("host", "port", "path", "protocol", "enabled")
@@ -41,54 +43,26 @@ def _levels() -> tuple[tuple[str, ...], ...]:
 LEVELS = _levels()
 
 
-Put = tuple[Key, Entity | None, Entity]
-"""Key, before, after."""
-
-
-@dataclass(slots=True)
-class Work:
-    """What is to be done, by the keys of Kong: (before, after) of each entity to put, each entity to drop."""
-
-    actual: State
-    puts: dict[Key, tuple[Entity | None, Entity]] = field(default_factory=dict)
-    drops: dict[Key, Entity] = field(default_factory=dict)
-    _kinds: dict[str, list[Put]] = field(default_factory=lambda: defaultdict(list))
-
-    def put(self, key: Key, before: Entity | None, after: Entity) -> None:
-        """To be done once for each key."""
-        self.puts[key] = before, after
-        self._kinds[key[0]].append((key, before, after))
-
-    def after(self, kind: str, id_: str) -> Entity | None:
-        """The entity as it will be."""
-        if (kind, id_) in self.puts:
-            return self.puts[kind, id_][1]
-        return None if (kind, id_) in self.drops else self.actual.get(kind, id_)
-
-    def put_of(self, *kinds: str) -> list[Put]:
-        return [one for kind in kinds for one in self._kinds.get(kind, ())]
-
-
 def ordered(work: Work, unsettled: frozenset[str]) -> Plan:
     """The phases. `unsettled`: timers that may not show yet what was written before."""
     draft = Drafting(unsettled)
     rows = _rows(work)
-    moves = _moves(work, rows)
+    routes = moves.moves(work, rows.now, rows.mid, frozenset(key[1] for key, _before, _after in rows.retargeted))
     revoked = _revoked(work)
     draft.add("revoke", [_delete(work, key) for key in sorted(revoked)])
     draft.add("revoke", _released(work))
-    draft.add("close", _blocked(work, moves.blocked, "close"), BOTH)
-    _layered(draft, "close", moves.close, work, BOTH)
+    draft.add("close", moves.blocked(work, routes.blocked, "close"), BOTH)
+    _layered(draft, "close", routes.close, work, BOTH)
     _prepare(draft, work, rows)
     draft.add("uncover", [_ended(work, key) for key in sorted(rows.uncovered)], BOTH)
     targets = [put("services", after) for _key, _before, after in rows.retargeted]
     draft.add("retarget", targets, BOTH)
-    draft.add("cover", _blocked(work, moves.blocked, "cover"), BOTH)
-    _layered(draft, "open", moves.open, work, BOTH if targets or moves.blocked else frozenset({PLUGINS}))
+    draft.add("cover", moves.blocked(work, routes.blocked, "cover"), BOTH)
+    _layered(draft, "open", routes.open, work, BOTH if targets or routes.blocked else frozenset({PLUGINS}))
     for step in ("settle", "reopen"):
-        draft.add(step, _blocked(work, moves.blocked, step), BOTH)
+        draft.add(step, moves.blocked(work, routes.blocked, step), BOTH)
     draft.add("narrow", [put("services", after) for after in rows.disabled], BOTH)
-    _layered(draft, "narrow", moves.narrow, work, BOTH)
+    _layered(draft, "narrow", routes.narrow, work, BOTH)
     _remove(draft, work, rows, revoked)
     return Plan(phases=tuple(draft.phases), pending=draft.pending)
 
@@ -149,139 +123,12 @@ def _carried(work: Work, key: Key) -> bool:
 
 # -- routes -------------------------------------------------------------------------------------------------------
 
-Write = tuple[Entity, Entity]
-"""The body of a write, and the route whose place among the others counts for it."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Moves:
-    """The writes to routes, by id; those that are `blocked` have steps of their own."""
-
-    close: dict[str, Write] = field(default_factory=dict)
-    open: dict[str, Write] = field(default_factory=dict)
-    narrow: dict[str, Write] = field(default_factory=dict)
-    blocked: set[str] = field(default_factory=set)
-
-
-def _moves(work: Work, rows: _Rows) -> _Moves:
-    moves = _Moves()
-    moved = {key[1] for key, _before, _after in rows.retargeted}
-    changed = [(before, after) for _key, before, after in work.put_of("routes")]
-    for before, after in [*changed, *((row, None) for key, row in work.drops.items() if key[0] == "routes")]:
-        if before is None or routing.parked(before):
-            if after is not None:
-                moves.open[after["id"]] = after, after
-        elif after is not None and not routing.ranked_alike(before, after) and _contended(work, before, after):
-            moves.blocked.add(after["id"])
-        elif after is not None and routing.covers(routing.match(after), routing.match(before)):
-            moves.open[after["id"]] = after, after
-        else:
-            replaced = reference(before, "service") in moved or gates.replaced(rows.now, rows.mid, before)
-            _losing(moves, before, after, replaced)
-    if moves.close or moves.blocked:
-        _close_safely(moves, work)
-    return moves
-
-
-def _contended(work: Work, before: Entity, after: Entity) -> bool:
-    """Whether others may take the same requests, now or then."""
-    others = [row for key, row in work.actual.rows.items() if key[0] == "routes"]
-    others += [row for _key, _before, row in work.put_of("routes")]
-    return any(one["id"] != before["id"] and (routing.meet(one, before) or routing.meet(one, after)) for one in others)
-
-
-def _losing(moves: _Moves, before: Entity, after: Entity | None, replaced: bool) -> None:
-    """A route that loses values: at last if it can be, else at first."""
-    id_ = before["id"]
-    if after is None:
-        if reference(before, "service"):
-            (moves.close if replaced else moves.narrow)[id_] = routing.park(before), before
-        return
-    mine, theirs = routing.match(before), routing.match(after)
-    stays = reference(before, "service") == reference(after, "service")
-    if stays and routing.covers(mine, theirs):
-        (moves.close if replaced else moves.narrow)[id_] = after, before
-    elif stays and not replaced and routing.unites(mine, theirs):
-        moves.open[id_] = routing.both(after, before), after
-        moves.narrow[id_] = after, before
-    else:
-        moves.close[id_] = routing.shared(before, after), before
-        moves.open[id_] = after, after
-
-
-def _close_safely(moves: _Moves, work: Work) -> None:
-    """What is given away at first must not fall to a route that is not yet, or no more, meant to have it.
-
-    One that is about to lose it too goes at first as well, before. Otherwise the route keeps what it takes and answers
-    503 until all others are as they will be; so do those behind it that change.
-    """
-    there = {key[1]: row for key, row in work.actual.rows.items() if key[0] == "routes"}
-    todo = list(moves.close)
-    while todo:
-        id_ = todo.pop()
-        parts = routing.lost(there[id_], work.after("routes", id_))
-        heirs = [one for one, row in there.items() if one != id_ and _inherits(there[id_], row, parts)]
-        for heir in heirs:
-            if heir in moves.narrow and heir not in moves.close:
-                moves.narrow.pop(heir)
-                moves.open.pop(heir, None)
-                _losing(moves, there[heir], work.after("routes", heir), True)
-                todo.append(heir)
-        left = ((heir, moves.close[heir][0] if heir in moves.close else there[heir]) for heir in heirs)
-        if any(_inherits(there[id_], row, parts) for _heir, row in left):
-            moves.blocked.add(id_)
-    _block_behind(moves, work, there)
-
-
-def _inherits(before: Entity, other: Entity, parts: Iterable[routing.Match]) -> bool:
-    return any(routing.hides(before, other, part) for part in parts)
-
-
-def _block_behind(moves: _Moves, work: Work, there: Mapping[str, Entity]) -> None:
-    """Routes that change and stand behind a blocked one are blocked too."""
-    changing = (moves.open.keys() | moves.close.keys() | moves.narrow.keys()) - moves.blocked
-    forms = {
-        id_: [row for row in (there.get(id_), work.after("routes", id_)) if row] for id_ in changing | moves.blocked
-    }
-    todo = list(moves.blocked)
-    while todo:
-        mine = forms[todo.pop()]
-        for id_ in sorted(changing):
-            if any(routing.hides(one, other) for one in mine for other in forms[id_]):
-                changing.remove(id_)
-                moves.blocked.add(id_)
-                todo.append(id_)
-    for id_ in moves.blocked:
-        for writes in (moves.close, moves.open, moves.narrow):
-            writes.pop(id_, None)
-
-
-def _blocked(work: Work, ids: Iterable[str], step: str) -> list[Step]:
-    """One of the four steps of blocked routes: nothing behind them; all they took and will take; only that; open."""
-    made = []
-    for id_ in sorted(ids):
-        before, after = work.actual.get("routes", id_), work.after("routes", id_)
-        before = None if before and routing.parked(before) else before
-        if step == "close" and before:
-            made.append(put("routes", routing.blocked(before), part=True))
-        elif step == "cover" and after:
-            made.append(put("routes", routing.blocked(routing.hull(after, before) if before else after), part=True))
-        elif step == "settle" and (after or before):
-            made.append(put("routes", routing.blocked(after) if after else routing.park(before or {}), part=True))
-        elif step == "reopen" and after and reference(after, "service"):
-            made.append(put("routes", after))
-    return made
-
-
-def _places(moves: Mapping[str, tuple[Entity, Entity]]) -> list[tuple[str, Entity]]:
-    return [(id_, place) for id_, (_body, place) in moves.items()]
-
-
-def _layered(draft: Drafting, name: str, moves: Mapping[str, Write], work: Work, first: frozenset[str]) -> None:
+def _layered(draft: Drafting, name: str, writes: Mapping[str, moves.Write], work: Work, first: frozenset[str]) -> None:
     """Routes that hide others are opened before and closed after these."""
-    depths = routing.layers(_places(moves))
+    depths = routing.layers(moves.places(writes))
     layers: dict[int, list[Step]] = defaultdict(list)
-    for id_, (body, _place) in sorted(moves.items()):
+    for id_, (body, _place) in sorted(writes.items()):
         layers[depths[id_]].append(put("routes", body, part=body != work.after("routes", id_)))
     for n, depth in enumerate(sorted(layers, reverse=name != "open")):
         draft.add(name, layers[depth], BOTH if n else first)

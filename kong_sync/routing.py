@@ -7,6 +7,7 @@ Order of routes in Kong: `research/kong-mapping.md` A1 (more kinds of attributes
 """
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -148,17 +149,41 @@ def shape(route: Entity) -> Shape:
     )
 
 
-def hides(one: Entity, other: Entity, part: Match | None = None) -> bool:
-    """Whether requests (of this part of `one`'s match) go to `one` and would else reach something by `other`."""
-    if not reference(other, "service") or parked(other):
-        return False
-    mine, first, second = match(one) if part is None else part, shape(one), shape(other)
-    return any(_rank(first, a) > _rank(second, b) for a, b in _shared_paths(mine, match(other)))
+class Crowd:
+    """Routes by their paths: which may take the same requests. Remembers what it worked out; owned by one plan."""
 
+    def __init__(self, routes: Iterable[Entity]) -> None:
+        self._places: dict[str, list[Entity]] = defaultdict(list)
+        self._matches: dict[int, tuple[Entity, Match]] = {}
+        for route in routes:
+            for path in route.get("paths") or ("",):
+                self._places[_literal(path)].append(route)
+        self._literals = sorted(self._places)
 
-def meet(one: Entity, other: Entity) -> bool:
-    """Whether some request may be taken by either."""
-    return not parked(one) and not parked(other) and any(_shared_paths(match(one), match(other)))
+    def near(self, route: Entity) -> Iterator[Entity]:
+        """Others on a path that begins like one of this route's, or the other way round; some perhaps twice."""
+        for literal in {_literal(path) for path in route.get("paths") or ("",)}:
+            starts = [literal[:end] for end in range(len(literal))]
+            first, last = (bisect_left(self._literals, one) for one in (literal, literal + chr(0x10FFFF)))
+            for one in (*starts, *self._literals[first:last]):
+                yield from (row for row in self._places.get(one, ()) if row["id"] != route["id"])
+
+    def match(self, route: Entity) -> Match:
+        held = self._matches.get(id(route))
+        if held is None:
+            held = self._matches[id(route)] = route, match(route)  # with the route, so that nobody else gets its id
+        return held[1]
+
+    def meet(self, one: Entity, other: Entity) -> bool:
+        """Whether some request may be taken by either."""
+        return not parked(one) and not parked(other) and any(_shared_paths(self.match(one), self.match(other)))
+
+    def hides(self, one: Entity, other: Entity, part: Match | None = None) -> bool:
+        """Whether requests (of this part of `one`'s match) go to `one` and would else reach something by `other`."""
+        if not reference(other, "service") or parked(other):
+            return False
+        mine, first, second = self.match(one) if part is None else part, shape(one), shape(other)
+        return any(_rank(first, a) > _rank(second, b) for a, b in _shared_paths(mine, self.match(other)))
 
 
 def _shared_paths(one: Match, other: Match) -> Iterator[tuple[str, str]]:
@@ -184,20 +209,19 @@ def ranked_alike(one: Entity, other: Entity) -> bool:
 
 
 def layers(routes: Iterable[tuple[str, Entity]]) -> dict[str, int]:
-    """For each route (id, entity) how many routes stand before it: one that reaches something is behind all that hide
-    a part of it. Hosts and values of headers are not looked at, so there may be more layers than needed.
+    """For each route (id, entity) how many others stand before it: one that reaches something is behind all that hide a
+    part of it. Not in it are those that hide parts of each other, and what is between such ones.
+
+    Hosts and values of headers are not looked at, so there may be more layers than needed.
     """
     shapes = {id_: shape(route) for id_, route in routes}
-    hiders = _hiders(set(shapes.values()))
-    depths: dict[Shape, int] = {}
-    return {id_: _depth(one, hiders, depths) for id_, one in shapes.items()}
-
-
-def _depth(one: Shape, hiders: Mapping[Shape, set[Shape]], depths: dict[Shape, int]) -> int:
-    if one not in depths:
-        depths[one] = 0  # two that hide parts of each other: any order will do
-        depths[one] = 1 + max((_depth(hider, hiders, depths) for hider in hiders.get(one, ())), default=-1)
-    return depths[one]
+    left = set(shapes.values())
+    hiders, depths = _hiders(left), dict[Shape, int]()
+    while ready := {one for one in left if left.isdisjoint(hiders.get(one, ()))}:
+        depth = max(depths.values(), default=-1) + 1
+        depths |= dict.fromkeys(ready, depth)
+        left -= ready
+    return {id_: depths[one] for id_, one in shapes.items() if one in depths}
 
 
 def _hiders(shapes: set[Shape]) -> dict[Shape, set[Shape]]:

@@ -1,5 +1,5 @@
-"""A sidecar from start to end: wait for Kong, wait for the lease, follow the stream, look now and then, begin anew after
-an outage. Called by `gatecast kong`; it decides little, the rules are in `sidecar`.
+"""A sidecar from start to end: wait for Kong, wait for the lease, follow the stream, look now and then, begin anew
+after an outage. Called by `gatecast kong`; it decides little, the rules are in `sidecar`.
 """
 
 import asyncio

@@ -74,6 +74,7 @@ class Sidecar:
         self._turn = asyncio.Lock()
         self._came: frozenset[str] = frozenset()
         self._offered: World | None = None  # what the guard of `limits` does not let in, with all that came since
+        self._owed: frozenset[Key] = frozenset()  # what a fault may have held back, beside what has it
         self._lost = True  # what is wanted is compared with all that Kong holds
 
     @property
@@ -193,8 +194,9 @@ class Sidecar:
         known = before is not None and before.world is base
         self.desired = translate(world, before, touched if known else None, self._options)
         whole, self._lost = self._lost or not known, True  # until it is done
-        found = await self._writer.bring(self.desired, None if whole else self.desired.changed)
-        self._lost = False
+        changed = self._owed | (self.desired.changed or frozenset())
+        found = await self._writer.bring(self.desired, None if whole else changed)
+        self._lost, self._owed = whole and bool(found), changed if found else frozenset()
         return found
 
     # -- ends -------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "GC009": "The file is not UTF-8 text.",
         "GC010": "A key is not plain text.",
         "GC011": "The file cannot be read.",
+        "GC012": "The registry lists too little to be believed.",
         "GC101": "The field is unknown.",
         "GC102": "A required field is missing.",
         "GC103": "One of several fields is required and none is given.",

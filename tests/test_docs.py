@@ -240,10 +240,15 @@ def test_every_limit_has_the_value_of_its_constant() -> None:
         assert float(number) * UNITS[unit] == getattr(import_module(module), name), what
 
 
-def command(name: str) -> click.Command:
-    """A command by its name."""
-    found = cli.get_command(click.Context(cli), name)
-    assert found is not None
+def command(*names: str) -> click.Command:
+    """A command by its name, or one inside it as far as the words name one."""
+    found: click.Command = cli
+    for name in names:
+        inner = found.get_command(click.Context(found), name) if isinstance(found, click.Group) else None
+        if inner is None:
+            break
+        found = inner
+    assert found is not cli
     return found
 
 
@@ -265,16 +270,20 @@ def test_a_command_that_is_named_exists_with_its_options(page: str, call: str) -
     if name in ("COMMAND", "--help"):
         return
     assert name in COMMANDS, f"{page}: gatecast {call}"
-    known = {text for one in command(name).params for text in one.opts} | {"--help", "-h"}
+    known = {text for one in command(name, *words).params for text in one.opts} | {"--help", "-h"}
     asked = {word.split("=")[0] for word in words if word.startswith("-")}
     assert asked <= known, f"{page}: gatecast {call}"
 
 
 def test_every_command_is_described_and_has_the_options_said_of_it() -> None:
-    rows = {row[0].split()[1]: row[1] for row in table("operations.md", "command")}
-    assert rows.keys() == COMMANDS.keys()
-    for name, text in rows.items():
-        assert set(re.findall(r"--[\w-]+", text)) <= {word for one in command(name).params for word in one.opts}, name
+    rows = {tuple(row[0].split()[1:]): row[1] for row in table("cli.md", "command")}
+    assert {words[0] for words in rows} == COMMANDS.keys()
+    groups = [(name, one) for name in COMMANDS if isinstance(one := command(name), click.Group)]
+    verbs = {(name, verb) for name, one in groups for verb in one.list_commands(click.Context(one))}
+    assert verbs <= {words[:2] for words in rows}
+    for words, text in rows.items():
+        known = {word for one in command(*words).params for word in one.opts}
+        assert set(re.findall(r"--[\w-]+", text)) <= known, words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -80,11 +80,11 @@ def verify(noted: str, server: Server, output: str) -> int:
 
 
 def _verdict(found: dict[str, Any]) -> str:
-    from gatecast.output import clean, paint
+    from gatecast.output import clean, counted, paint
 
     word = paint("whole", "green") if found["whole"] else paint("not whole", "red")
     problems = [f"  {clean(one)}" for one in found["problems"]]
-    count = f"{found['entries']} {'entry' if found['entries'] == 1 else 'entries'}"
+    count = counted(found["entries"], "entry", "entries")
     end = f"it ends with {found['seq']}:{found['hash'] or '-'}"
     return "\n".join([*problems, f"the audit is {word}: {count}", end])
 

@@ -81,10 +81,17 @@ def _parts(server: Server, config: Path | None, environ: Mapping[str, str]) -> I
 
 def environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Our variables without what may be a secret."""
-    from tenants.store import redacted
+    return quiet({name: value for name, value in sorted(environ.items()) if name.startswith("GATECAST_")})
 
-    found: dict[str, Any] = redacted({name: value for name, value in environ.items() if name.startswith("GATECAST_")})
-    return dict(sorted(found.items()))
+
+def quiet(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without secrets. The address of a webhook is one as a whole."""
+    from tenants.store import redacted
+    from tenants.store.redaction import HIDDEN
+
+    hooks = {name: HIDDEN for name in settings if name.lower().endswith(("notify_webhook", "notify_smtp"))}
+    found: dict[str, Any] = redacted({**settings, **hooks})
+    return found
 
 
 def _json(server: Server, path: str) -> Any:
@@ -108,14 +115,16 @@ def _configuration(path: Path) -> bytes:
     import yaml
 
     from gatecast.output import as_yaml
-    from tenants.store import redacted
 
     try:
-        return as_yaml(redacted(yaml.safe_load(path.read_text(encoding="utf-8")))).encode()
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
         raise Refused(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError:
         raise Refused(f"{path} is not YAML") from None
+    if not isinstance(read, dict):
+        raise Refused(f"{path} is no configuration file: it is not a mapping")
+    return as_yaml(quiet({str(name): value for name, value in read.items()})).encode()
 
 
 def _written(value: Any) -> bytes:

@@ -31,8 +31,8 @@ def migrate(store: str, to: str, yes: bool, output: str) -> None:
     from gatecast.output import show
 
     data = asyncio.run(_migrated(store, to, yes=yes))
-    moved = "is at" if data["from"] == data["to"] else f"went from {data['from'] or 'nothing'} to"
-    show(output, data, lambda _wide: f"the store {moved} schema {data['to']}")
+    before, after = (f"schema {data[name]}" if data[name] else "nothing" for name in ("from", "to"))
+    show(output, data, lambda _wide: f"the store {'is at' if before == after else f'went from {before} to'} {after}")
 
 
 async def _migrated(url: str, to: str, *, yes: bool) -> dict[str, str]:
@@ -49,7 +49,8 @@ async def _migrated(url: str, to: str, *, yes: bool) -> dict[str, str]:
         async with database.reading() as connection:
             found = await migrating.version(connection)
         if wanted == "base" or wanted < found:
-            sure(f"Take the store back from schema {found} to {wanted}? What newer ones keep is lost.", yes=yes)
+            lost = "Everything in it" if wanted == "base" else "What only newer ones keep"
+            sure(f"Take the store back from schema {found or 'none'} to {wanted}? {lost} is lost.", yes=yes)
             await migrating.downgrade(database, wanted)
         elif wanted == VERSION:
             await migrating.ensure(database)
@@ -114,4 +115,4 @@ def told(data: dict[str, Any]) -> list[str]:
 
     word = paint("whole", "green") if data["ok"] else paint("not whole", "red")
     found = [f"  {clean(one)}" for one in data["problems"]]
-    return [*found, f"the audit is {word}: {counted(data['entries'], 'entry').replace('entrys', 'entries')}"]
+    return [*found, f"the audit is {word}: {counted(data['entries'], 'entry', 'entries')}"]

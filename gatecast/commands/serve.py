@@ -10,6 +10,7 @@ import click
 @click.command("serve")
 @click.option("-f", "--settings", type=click.Path(path_type=Path), help="Directory with the settings documents.")
 @click.option("--store", metavar="URL", help="Documents and their history.  [default: sqlite:///gatecast.db]")
+@click.option("--registry", metavar="URL", help="A settings registry to follow.")
 @click.option("--config", type=click.Path(path_type=Path), help="YAML file with the same names as keys.")
 @click.option("--xds", metavar="HOST:PORT", help="Where proxies connect (gRPC).  [default: 127.0.0.1:18000]")
 @click.option("--api", metavar="HOST:PORT", help="Where operators connect (HTTP).  [default: 127.0.0.1:18001]")

@@ -56,7 +56,7 @@ def text(seen: dict[str, Any]) -> str:
 
     errors = sum(one["severity"] == "error" for one in seen["faults"])
     word = paint("everything is fine", "green") if seen["fine"] else paint(f"{counted(errors, 'problem')}", "red")
-    top = f"gatecast {seen['version']} at {seen['server']}: {word}"
+    top = f"{word}: gatecast {seen['version']} at {seen['server']}"
     faults = [
         f"  {paint(one['severity'], COLOURS.get(one['severity'], 'white'))}: {clean(one['what'])}"
         + (f"  -> {one['see']}" if one["see"] else "")

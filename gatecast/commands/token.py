@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gatecast import output, remote
-from gatecast.exits import Usage
+from gatecast.exits import NotFound, Usage
 from gatecast.parameters import DURATION, sure, yes
 from gatecast.remote import Server, segment
 
@@ -87,14 +87,27 @@ def revoke(id: str, store: str, yes: bool, server: Server, output: str) -> None:
 
 async def _on(url: str, work: "Callable[[Store, By], Awaitable[Any]]") -> Any:
     """Do this on a store that is there, as the user of this machine."""
-    from getpass import getuser
-
     from tenants.store import By, Store
+    from tenants.store import NotFound as MissingInStore
     from tenants.store.engine import connect, parse
 
     await connect(parse(url), make=False).close()
     async with await Store.open(url, migrate=False) as here:
-        return await work(here, By(getuser(), "cli"))
+        try:
+            return await work(here, By(_user(), "cli"))
+        except MissingInStore as error:
+            raise NotFound(str(error)) from None
+
+
+def _user() -> str:
+    """Who runs this; by number where nobody gave it a name, as in many containers."""
+    import os
+    from getpass import getuser
+
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 async def _created(here: "Store", by: "By", name: str, role: str, days: int | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import random as any_random
+from types import MappingProxyType
 
 import httpx
 import structlog
@@ -25,7 +26,7 @@ from tenants.keysets import holding, transport
 from tenants.keysets.faults import Unfit, Unreached
 from tenants.keysets.fetch import Fetched, Provider, host, shown
 from tenants.keysets.freshness import Random
-from tenants.keysets.holding import Holding, Moment
+from tenants.keysets.holding import Holding, Known, Moment
 from tenants.keysets.limits import Limits
 from tenants.keysets.source import Source
 from tenants.keysets.state import State
@@ -72,7 +73,8 @@ class Fetcher:
     """Keeps key sets fresh. Everything runs in one event loop; only `run` waits for providers.
 
     `on_change` is awaited with what changed since the last time, one call after the other: while it works, changes
-    gather. What it raises ends `run`. `transport` is closed by `run`; None is the checked one (`transport.Checked`).
+    gather. What it raises ends `run`. `known` are key sets from before this process was.
+    `transport` is closed by `run`; None is the checked one (`transport.Checked`).
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class Fetcher:
         wall: Callable[[], float] = time.time,
         random: Random = any_random,
         limits: Limits | None = None,
+        known: Mapping[Source, Known] = MappingProxyType({}),
     ) -> None:
         self.counts = Counts()
         self._on_change = on_change
         self._transport = transport
         self._clock, self._wall, self._random = clock, wall, random
         self._limits = limits or Limits()
+        self._known = known
         self._sources: frozenset[Source] = frozenset()
         self._entries: dict[Source, _Entry] = {}
         self._untried: set[Source] = set()
@@ -165,12 +169,21 @@ class Fetcher:
 
     def _add(self, source: Source, now: float) -> None:
         """A source that was not wanted, or is wanted again while we remember it."""
-        entry = self._entries.setdefault(source, _Entry(Holding(due=now)))
+        if source not in self._entries:
+            self._entries[source] = _Entry(Holding(due=now))
+            self._remember(source, self._entries[source], now)
+        entry = self._entries[source]
         entry.wanted = True
         if entry.state == _NOTHING:
             self._untried.add(source)
         if source not in self._slots.busy:
             self._fetches.set(source, entry.held.due)
+
+    def _remember(self, source: Source, entry: _Entry, now: float) -> None:
+        """Use what is known from before, as old as it is by now, until the fetch that is due brings newer keys."""
+        if found := self._known.get(source):
+            entry.held = holding.remembered(found, Moment(now, self._wall()))
+            self._update(source, entry, now)
 
     def _starts(self, source: Source) -> bool:
         """The source is due: to be fetched if it is wanted and its host has a place, to be forgotten if it is not."""

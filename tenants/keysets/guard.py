@@ -20,7 +20,8 @@ METADATA = frozenset(
 )
 """Where clouds give a machine its credentials."""
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# NAT64 (RFC 6052, and RFC 8215 for a site's own), and SIIT (RFC 2765): the IPv4 address stands at the end.
+_TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")))
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 _RESERVED = tuple(map(ipaddress.IPv4Network, ("0.0.0.0/8", "240.0.0.0/4")))
 
@@ -64,11 +65,11 @@ def allowed(name: str, addresses: Iterable[str], local: bool) -> tuple[str, ...]
 
 
 def _faces(address: Ip) -> Iterator[Ip]:
-    """The address, and the IPv4 address that it means (mapped, compatible, 6to4, Teredo, NAT64)."""
+    """The address, and the IPv4 address that it means (mapped, compatible, 6to4, Teredo, translated)."""
     yield address
     if isinstance(address, ipaddress.IPv4Address):
         return
     inside = (address.ipv4_mapped, address.sixtofour, *(address.teredo or ()))
     yield from (one for one in inside if one is not None)
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+    if any(address in network for network in _TRANSLATED) or (address in _COMPATIBLE and int(address) > 1):
         yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)

@@ -45,6 +45,20 @@ class Moment:
     wall: float
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A key set that was fetched at `fetched`, on the wall, by a process that is gone."""
+
+    keys: KeySet
+    fetched: float
+
+
+def remembered(known: Known, moment: Moment) -> Holding:
+    """The holding of who knows this from before. It is due at once; a wall clock that went back makes it no younger."""
+    at = moment.now - max(0.0, moment.wall - known.fetched)
+    return Holding(known.keys, at=at, fetched=min(known.fetched, moment.wall), due=moment.now)
+
+
 def renewed(
     held: Holding, fresh: KeySet, fresh_for: float | None, moment: Moment, limits: Limits, random: Random
 ) -> Holding:

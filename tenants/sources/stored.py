@@ -5,6 +5,7 @@ In the catalog a file's document stands under the path of its file, as the direc
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tenants.catalog import Changes
 from tenants.documents import Key
@@ -27,7 +28,7 @@ def source_of(family: str, place: str) -> str:
 
 def changes(put: Iterable[Stored], gone: Iterable[Key] = ()) -> Changes:
     """These documents instead of whatever stood under their names."""
-    return _changes([take(one.body, label(one.source)) for one in put], gone)
+    return _changes([_given(one) for one in put], gone)
 
 
 def written(writes: Iterable[Write], source: str) -> Changes:
@@ -41,6 +42,14 @@ def changed(done: Iterable[Change]) -> Changes:
     """The same of changes that were made."""
     found = tuple(done)
     return changes((one.after for one in found if one.after), (one.key for one in found if not one.after))
+
+
+def _given(one: Stored) -> Given | tuple[Problem, ...]:
+    """A registry's document with its text: it is said again for as long as the registry may have forgotten it."""
+    made = take(one.body, label(one.source))
+    if isinstance(made, Given) and owner(one.source) == "registry":
+        return replace(made, source=one.text)
+    return made
 
 
 def _changes(made: Iterable[Given | tuple[Problem, ...]], gone: Iterable[Key]) -> Changes:

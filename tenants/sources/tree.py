@@ -185,7 +185,9 @@ def _changes(before: Files, after: Files, paths: Iterable[str]) -> Changes:
 
 
 def _lost(before: Files, after: Files) -> str:
-    """Why what the directory says now is not believed; "" if it is. Another directory may have been given at a start."""
+    """Why what the directory says now is not believed, "" if it is: it may be another directory than at the last
+    start.
+    """
     if not _names(before):
         return ""
     if not _names(after):

@@ -106,7 +106,7 @@ class Wishes:
         return frozenset(key for key in self.open if (not kept[key] if key in kept else after.settled(key)))
 
     def taken(self, trial: Step, done: Iterable[Change], settled: Collection[Key]) -> Changes:
-        """What the catalog is to take over of a trial that left something open: what was written, and where it stands."""
+        """What the catalog is to take over of a trial that left something open: what was written, and its places."""
         made, now = changed(done), trial.catalog.given
         put = {one.key: one for one in made.put}
         put |= {key: given for key in (*put, *settled) if (given := now(key)) is not None}

@@ -6,7 +6,7 @@ time is RFC 3339 in UTC with microseconds. Order is `number` and `seq`, never a 
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, MetaData, Table, Text
 
-VERSION = "0001"
+VERSION = "0002"
 """The newest migration: what a database must be at to be used."""
 
 NAME = Text().with_variant(Text(collation="C"), "postgresql")
@@ -133,3 +133,14 @@ tokens = Table(
     Column("used", Text),
 )
 """API tokens. Only a hash of the secret is here."""
+
+keysets = Table(
+    "keysets",
+    metadata,
+    Column("issuer", NAME, primary_key=True),
+    Column("uri", NAME, primary_key=True),
+    Column("local", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("fetched", BigInteger, nullable=False),
+)
+"""The last good key set of each source (see `tenants.keysets`); `fetched` in seconds since 1970. No part of history."""

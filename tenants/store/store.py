@@ -27,6 +27,7 @@ from tenants.store import rows, trail
 from tenants.store.commits import Asked, Planner, transact
 from tenants.store.engine import PATIENCE, Database, connect, parse
 from tenants.store.errors import Behind, Full, NotFound
+from tenants.store.keysets import KeySets
 from tenants.store.migrating import ensure
 from tenants.store.once import Answers, Once
 from tenants.store.planning import Held, Plan, decide, restored
@@ -50,7 +51,7 @@ def utc() -> datetime:
 
 @dataclass(slots=True)
 class Store:
-    """An open store. `audit`, `tokens` and `answers` are its other rooms. Anything may raise `Unavailable`."""
+    """An open store. `audit`, `tokens`, `answers`, `keysets` are its other rooms. Anything may raise `Unavailable`."""
 
     database: Database
     clock: Callable[[], datetime] = utc
@@ -58,6 +59,7 @@ class Store:
     audit: Audit = field(init=False)
     tokens: Tokens = field(init=False)
     answers: Answers = field(init=False)
+    keysets: KeySets = field(init=False)
     _newest: Newest = field(default_factory=Newest)
     _following: asyncio.Task[None] | None = None
 
@@ -65,6 +67,7 @@ class Store:
         self.audit = Audit(self.database, self.clock)
         self.tokens = Tokens(self.database, self.clock)
         self.answers = Answers(self.database, self.clock)
+        self.keysets = KeySets(self.database)
 
     @classmethod
     async def open(

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from click.shell_completion import ShellComplete
 from consoles import Console
 from stores import FILE
 
+from gatecast import gathered
 from gatecast.cli import cli
 from gatecast.commands.set import assignment, merged
 from gatecast.exits import Usage
-from tenants.store import Write
+from tenants.store import Write, redaction
 
 Run = Callable[..., Any]
+KEPT = ("gateway", "edge"), ("service", "orders"), ("route", "orders")
 GAMMA = "kind: Tenant\nid: gamma\npolicies: {rate_limit: {requests: 5, per: minute}}\n"
 
 
@@ -112,10 +115,16 @@ def test_a_file_that_says_nothing_clear_is_refused(
     assert gatecast("apply", "-f", "/nowhere").err == "Error: /nowhere cannot be read: no such file or directory\n"
 
 
+def test_a_secret_that_was_hidden_from_a_viewer_is_not_written_over(here: Console, gatecast: Run) -> None:
+    assert gathered.HIDDEN == redaction.HIDDEN
+    text = "kind: Tenant\nid: gamma\npolicies: {headers: {request: {set: {x-api-key: (secret)}}}}\n"
+    ran = gatecast("apply", "-f", here.write("a.yaml", text))
+    assert (ran.code, "a.yaml:1: (secret) stands where a secret was hidden" in ran.err) == (1, True)
+
+
 def test_prune_deletes_what_operators_gave_and_nothing_else(here: Console, gatecast: Run) -> None:
     given_by_a_file(here)
-    names = ("gateway", "edge"), ("service", "orders"), ("route", "orders")
-    kept = "---\n".join(gatecast("get", *name, "-o", "yaml").out for name in names)
+    kept = "---\n".join(gatecast("get", *name, "-o", "yaml").out for name in KEPT)
     ran = gatecast("apply", "-f", here.write("a.yaml", kept + "---\n" + GAMMA), "--prune")
     assert ran.code == 0, ran
     assert [one["id"] for one in json.loads(gatecast("get", "tenant", "-o", "json").out)] == ["filed", "gamma"]
@@ -212,3 +221,55 @@ def test_a_shell_is_told_nothing_when_nobody_answers(gatecast: Run, monkeypatch:
 def test_no_path_of_this_machine_is_read_by_a_name_that_looks_like_one(here: Console, gatecast: Run) -> None:
     assert gatecast("get", "tenant", "../../clients").code == 4
     assert not Path("gatecast.db").exists()
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], bool]], list[str]]:
+    """Somebody sits at a terminal and answers questions so; what he was asked."""
+
+    def at_a_terminal(answer: Callable[[], bool]) -> list[str]:
+        asked: list[str] = []
+        for stream in ("stdin", "stderr"):
+            monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+        monkeypatch.setattr("gatecast.progress.progress", lambda *_: nullcontext(lambda _: None))
+        monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text) or answer())
+        return asked
+
+    return at_a_terminal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "question"),
+    [
+        (("apply", "-f", "{place}", "--prune"), "Delete 7 documents?"),
+        (("delete", "tenant", "beta"), "Delete Tenant/beta, which api gave?"),
+        (("restore", "1", "-m", "why not"), "Go back to revision 1?"),
+    ],
+)
+def test_at_a_terminal_what_destroys_is_asked_about(
+    arguments: tuple[str, ...], question: str, here: Console, gatecast: Run, says: Any
+) -> None:
+    given = [one.format(place=here.write("a.yaml", GAMMA)) for one in arguments]
+    gatecast("apply", "-f", given[2] if "apply" in given else here.write("b.yaml", "kind: Tenant\nid: delta\n"))
+    asked = says(lambda: False)
+    ran = gatecast(*given)
+    assert (ran.code, ran.out, asked) == (1, "", [question])
+    assert ran.err.endswith("Error: nothing was changed\n")
+    assert here.get("/revisions")["revisions"][0]["number"] == 2
+    if "apply" not in given:
+        assert gatecast(*given, "--yes").code == 0
+        assert asked == [question]
+
+
+@pytest.mark.parametrize("arguments", [("apply", "-f", "{place}", "--prune"), ("restore", "1", "-m", "why not")])
+def test_what_was_agreed_to_is_what_happens_or_nothing(
+    arguments: tuple[str, ...], here: Console, gatecast: Run, says: Any
+) -> None:
+    """Somebody else changes something while the question stands."""
+    text = "---\n".join(gatecast("get", kind, name, "-o", "yaml").out for kind, name in KEPT)
+    place = here.write("a.yaml", text)
+    gatecast("apply", "-f", here.write("b.yaml", GAMMA))
+    says(lambda: bool(here.run(here.operator.put({"kind": "Tenant", "id": "new"}))))
+    ran = gatecast(*[one.format(place=place) for one in arguments], "-o", "json")
+    assert (ran.code, json.loads(ran.out)["error"]["code"]) == (5, "stale_revision")
+    assert here.get("/revisions")["revisions"][0]["number"] == 3

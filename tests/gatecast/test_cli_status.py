@@ -1,4 +1,4 @@
-"""`gatecast status`, `clients`, `tenant` and `bundle`, against a whole server: what is wrong comes first, with its place."""
+"""`gatecast status`, `clients`, `tenant` and `bundle`, against a whole server: what is wrong comes first."""
 
 import json
 import stat
@@ -12,6 +12,7 @@ from consoles import Console, console, stranger
 from ledgers import answer
 
 from gatecast import output
+from gatecast.about import version
 from gatecast.commands.bundle import environment
 from gatecast.look import counts
 from tenants.errors import Unavailable
@@ -37,7 +38,7 @@ def refusing(here: Console, node: str = "edge-7") -> None:
 def test_a_server_that_is_well_says_so_in_its_first_line(here: Console, gatecast: Run) -> None:
     ran = gatecast("status", "--exit-code")
     top, empty, *rows = ran.out.splitlines()
-    assert (ran.code, top.endswith(f" at {here.url}: everything is fine"), empty) == (0, True, "")
+    assert (ran.code, top, empty) == (0, f"everything is fine: gatecast {version()} at {here.url}", "")
     shown = {row[:10].strip(): row[10:].strip() for row in rows}
     assert shown["server"] == "ready, revision 1"
     assert shown["store"].endswith("ago by setup (revision 1)")
@@ -51,7 +52,7 @@ def test_what_is_wrong_comes_first_with_whose_setting_it_is_and_where_to_look(he
     ran = gatecast("status", "--exit-code")
     assert ran.code == 3
     top, fault = ran.out.splitlines()[:2]
-    assert top.endswith(": 1 problem")
+    assert top.startswith("1 problem: gatecast ")
     assert fault == "  error: edge-7 of gateway edge rejects RDS acme of tenant acme: no  -> gatecast clients 1"
     found = json.loads(gatecast("status", "-o", "json").out)
     assert (found["fine"], found["clients"]) == (False, {"REJECTED": 1})
@@ -94,7 +95,7 @@ def test_a_server_that_serves_files_alone_is_well(gatecast: Run) -> None:
     clients = (200, {"clients": [], "next_cursor": None}, {})
     with stranger((200, status, {}), (200, METRICS, {}), none, none, none, clients) as (url, _):
         out = gatecast("status", "--server", url).out
-    assert out.splitlines()[0].endswith(": everything is fine")
+    assert out.splitlines()[0].startswith("everything is fine: ")
     assert "store      none: this server serves files alone\nd" in out
 
 
@@ -152,7 +153,13 @@ def test_a_tenant_is_shown_with_who_says_what(here: Console, gatecast: Run) -> N
     assert lines[0] == "gateway edge, route orders: orders"
     assert ["rate_limit.requests", "5", "Tenant/acme"] in [line.split() for line in lines]
     assert gatecast("tenant", "effective", "acme", "--gateway", "nix").out.startswith("no gateway serves acme")
-    assert gatecast("tenant", "parity", "acme").out.splitlines()[1].split() == ["edge", "envoy", "rate_limit", "exact", "-"]
+    assert gatecast("tenant", "parity", "acme").out.splitlines()[1].split() == [
+        "edge",
+        "envoy",
+        "rate_limit",
+        "exact",
+        "-",
+    ]
     rows = [line.split() for line in gatecast("tenant", "resources", "acme", "-o", "table").out.splitlines()[1:]]
     assert ["edge", "RDS", "acme"] in rows
     assert "virtual_hosts:" in gatecast("tenant", "resources", "acme").out
@@ -164,15 +171,23 @@ SECRET = {"kind": "Tenant", "id": "acme", "policies": {"headers": {"request": {"
 
 
 def test_our_variables_are_told_without_secrets() -> None:
-    given = {"GATECAST_TOKEN": "geheim", "GATECAST_STORE": "postgresql://dana:geheim@db/x", "HOME": "/root"}
-    assert environment(given) == {"GATECAST_STORE": "postgresql://(secret)@db/x", "GATECAST_TOKEN": "(secret)"}
+    given = {
+        "GATECAST_TOKEN": "geheim", "GATECAST_STORE": "postgresql://dana:geheim@db/x", "HOME": "/root",
+        "GATECAST_NOTIFY_WEBHOOK": "https://hooks.example/geheim", "GATECAST_DRAIN": "5",
+    }  # fmt: skip
+    assert environment(given) == {
+        "GATECAST_DRAIN": "5", "GATECAST_NOTIFY_WEBHOOK": "(secret)", "GATECAST_STORE": "postgresql://(secret)@db/x",
+        "GATECAST_TOKEN": "(secret)",
+    }  # fmt: skip
 
 
 def test_a_bundle_has_everything_and_no_secret(here: Console, gatecast: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     refusing(here)
     here.run(here.operator.ledger.write([Write.put(SECRET)], By("dana", "api", "because")))
     monkeypatch.setenv("GATECAST_STORE", "postgresql://dana:geheim@db/gatecast")
-    config = here.write("serve.yaml", "store: postgresql://dana:geheim@db/gatecast\ndrain: 5\n")
+    config = here.write(
+        "serve.yaml", "store: postgresql://dana:geheim@db/gatecast\nnotify_webhook: https://x/geheim\ndrain: 5\n"
+    )
     file = here.folder / "all.tar.gz"
     ran = gatecast("bundle", "-f", str(file), "--config", config, "-o", "json")
     assert (ran.code, json.loads(ran.out)["errors"], stat.S_IMODE(file.stat().st_mode)) == (0, {}, 0o600)

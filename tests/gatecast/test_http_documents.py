@@ -45,9 +45,7 @@ async def test_creating_says_where_the_document_is(here: Operator) -> None:
     answer = await here.put(GAMMA)
     assert answer.headers["location"] == "/api/v1/documents/Tenant/gamma"
     assert answer.headers["etag"] == await here.etag("gamma")
-    error = await here.refused(
-        "PUT", "/documents/Tenant/gamma", 412, "stale", GAMMA, headers={"if-none-match": "*"}
-    )
+    error = await here.refused("PUT", "/documents/Tenant/gamma", 412, "stale", GAMMA, headers={"if-none-match": "*"})
     assert error["details"] == [{"expected": "absent", "current": answer.headers["etag"].strip('"')}]
 
 
@@ -92,9 +90,11 @@ async def test_a_patch_is_a_merge_patch(here: Operator) -> None:
         ({"a": "b"}, {"a": "c"}, {"a": "c"}), ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
         ({"a": "b"}, {"a": None}, {}), ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
         ({"a": ["b"]}, {"a": "c"}, {"a": "c"}), ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
-        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}), ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
         (["a", "b"], ["c", "d"], ["c", "d"]), ({"a": "b"}, ["c"], ["c"]), ({"a": "foo"}, None, None),
-        ({"a": "foo"}, "bar", "bar"), ({"e": None}, {"a": 1}, {"e": None, "a": 1}), ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({"a": "foo"}, "bar", "bar"), ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )  # fmt: skip
@@ -133,7 +133,9 @@ async def test_a_dry_run_tells_what_would_be_and_changes_nothing(method: str, he
 async def test_a_dry_run_of_a_bad_document_says_what_is_wrong(here: Operator) -> None:
     bad = {**GAMMA, "organisation": "nix"}
     done = (await here.put(bad, status=200, dry_run=True)).json()
-    assert [(one["code"], one["path"], one["severity"]) for one in done["problems"]] == [("GC201", "organisation", "error")]
+    assert [(one["code"], one["path"], one["severity"]) for one in done["problems"]] == [
+        ("GC201", "organisation", "error")
+    ]
     error = await here.refused(
         "PUT", "/documents/Tenant/gamma", 422, "invalid_documents", bad, headers={"if-none-match": "*"}
     )
@@ -209,7 +211,9 @@ async def test_a_parameter_that_is_unknown_is_refused(name: str, here: Operator)
     assert here.ledger.revision == revision
 
 
-@pytest.mark.parametrize("path", ["/documents/Nix/acme", "/documents/Tenant/ACME", "/documents/Tenant/a%00b", "/documents/Tenant/nobody"])
+@pytest.mark.parametrize(
+    "path", ["/documents/Nix/acme", "/documents/Tenant/ACME", "/documents/Tenant/a%00b", "/documents/Tenant/nobody"]
+)
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 async def test_what_is_no_name_has_no_document(method: str, path: str, here: Operator) -> None:
     body = {} if method in ("PUT", "PATCH") else None
@@ -237,9 +241,7 @@ async def test_documents_are_listed_in_pages(here: Operator) -> None:
 
 async def test_what_a_registry_gives_is_taken_over_only_by_force(here: Operator) -> None:
     await here.ledger.store.commit([Write.put({**GAMMA, "hosts": []})], By("registry", "registry"))
-    error = await here.refused(
-        "PUT", "/documents/Tenant/gamma", 409, "foreign", GAMMA, headers={"if-match": "*"}
-    )
+    error = await here.refused("PUT", "/documents/Tenant/gamma", 409, "foreign", GAMMA, headers={"if-match": "*"})
     assert "registry" in error["message"]
     await here.put(GAMMA, "*", force=True)
     assert (await here.ask("GET", "/documents/Tenant/gamma")).json()["source"] == "api"

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from operators import SETTINGS, Operator, operator
 
-MORE = SETTINGS + """---
+MORE = (
+    SETTINGS
+    + """---
 kind: Route
 id: other
 match: {prefix: /other}
@@ -31,6 +33,7 @@ listeners: [{name: inner, port: 9999}]
 tenants: [gamma]
 allow_local_endpoints: true
 """
+)
 
 
 @pytest.fixture

@@ -1,14 +1,9 @@
 """`gatecast serve` as a process: when it says that it is ready, how it ends, what it refuses."""
 
 import asyncio
-import json
-import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +11,7 @@ import adsclients
 import grpc
 import httpx
 import pytest
+from processes import EXAMPLE, PATIENCE, serve
 
 from gatecast.addresses import Address
 from gatecast.config import Settings
@@ -25,72 +21,11 @@ from protos import discovery_pb2
 from tenants.errors import Refused
 from xds.waiting import until
 
-EXAMPLE = Path(__file__).parents[2] / "gatecast" / "example"
-ANY = "127.0.0.1:0"
-PATIENCE = 20.0
 LARGE = "kind: Organisation\nid: large\npolicies:\n  headers:\n    response:\n      set:\n" + "".join(
     f"        x-{number}: {'x' * 1000}\n" for number in range(60)
 )
 TENANT = "kind: Tenant\norganisation: large"
 """400 such tenants come to more than 20 MB: more than gRPC takes for a client that does not read."""
-
-
-@dataclass
-class Served:
-    """A server process and the log lines it has written so far."""
-
-    process: asyncio.subprocess.Process
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-    async def said(self, event: str) -> dict[str, Any]:
-        """Wait for a log line of this event."""
-        return await until(lambda: self.find(event), f"the log line {event!r}", within=PATIENCE)
-
-    def find(self, event: str) -> dict[str, Any] | None:
-        return next((line for line in self.lines if line["event"] == event), None)
-
-    async def listen(self) -> None:
-        assert self.process.stderr is not None
-        async for line in self.process.stderr:
-            self.lines.append(json.loads(line) if line.startswith(b"{") else {"event": line.decode()})
-
-    async def ended(self) -> int:
-        async with asyncio.timeout(10):
-            return await self.process.wait()
-
-    @property
-    def events(self) -> list[str]:
-        return [line["event"] for line in self.lines]
-
-
-@asynccontextmanager
-async def serve(settings: Path, *flags: str, xds: str = ANY) -> AsyncIterator[Served]:
-    command = (
-        sys.executable,
-        "-m",
-        "gatecast.cli",
-        "serve",
-        "--settings",
-        settings,
-        "--xds",
-        xds,
-        "--api",
-        ANY,
-        "--store",
-        "memory",
-        *flags,
-    )
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GATECAST_")}
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, env=environ)
-    served = Served(process)
-    listening = asyncio.create_task(served.listen())
-    try:
-        yield served
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await listening
 
 
 @pytest.fixture
@@ -177,8 +112,8 @@ async def test_status_and_clients_ask_the_server(settings: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--xds", "0.0.0.0:0"), "there is no access control yet"),
-        (("--api", "[::]:0"), "there is no access control yet"),
+        (("--xds", "0.0.0.0:0"), "proxies do not show who they are"),
+        (("--api", "[::]:0"), "operators are not asked who they are"),
         (("--drain", "60"), "--drain"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 from plan_worlds import ident
 
 from kong_sync.entities import Entity
-from kong_sync.routing import PARKED, both, covers, hides, layers, lost, match, park, parked, shared, unites
+from kong_sync.routing import PARKED, Crowd, both, covers, layers, lost, match, park, parked, shared, unites
 
 SERVICE = {"id": ident("services", "s")}
 
@@ -12,6 +12,14 @@ SERVICE = {"id": ident("services", "s")}
 def route(paths: tuple[str, ...] = ("/a",), tenants: tuple[str, ...] = (), **more: object) -> Entity:
     headers = {"headers": {"x-tenant-id": list(tenants)}} if tenants else {}
     return {"id": ident(paths, tenants, sorted(more)), "service": SERVICE, "paths": list(paths), **headers, **more}
+
+
+def hides(one: Entity, other: Entity) -> bool:
+    """And it is found where it is looked for."""
+    crowd = Crowd([one, other])
+    found = crowd.hides(one, other)
+    assert not found or other in list(crowd.near(one))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -88,6 +96,8 @@ def test_what_is_lost_is_told_in_parts() -> None:
 def test_routes_stand_behind_all_that_hide_a_part_of_them() -> None:
     rows = {"deep": route(("/a/b",)), "mid": route(("/a",)), "all": route(("/",)), "other": route(("/c",), ("t",))}
     assert layers(rows.items()) == {"deep": 0, "mid": 1, "all": 2, "other": 0}
+    crossed = {"one": route(("/", "/a/b")), "two": route(("/a",))}
+    assert layers(crossed.items()) == {}
 
 
 def test_a_route_that_reaches_nothing_waits_for_nobody() -> None:

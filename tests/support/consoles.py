@@ -1,8 +1,8 @@
 """A whole server behind a real socket, in a thread of its own, for tests that run the command line in theirs.
 
-    with consoles.console(tmp_path) as here:
-        gatecast("status", "--server", here.url)
-        here.run(here.operator.put({"kind": "Tenant", "id": "gamma"}))
+with consoles.console(tmp_path) as here:
+    gatecast("status", "--server", here.url)
+    here.run(here.operator.put({"kind": "Tenant", "id": "gamma"}))
 """
 
 import asyncio

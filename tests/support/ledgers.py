@@ -103,7 +103,7 @@ async def files(url: str, folder: Path, *, allow_empty: bool = False) -> AsyncIt
 
 @asynccontextmanager
 async def running(ledger: Ledger, *sources: Source) -> AsyncIterator[list[Feed]]:
-    """The ledger follows the store and these sources, all of which it has tried; what ends one of them ends the test."""
+    """The ledger follows the store and these sources, all of which it has tried. What ends one of them ends this."""
     ledger.feeds += [Feed(one, ledger.reconcile, ledger.given) for one in sources]
     task = asyncio.create_task(ledger.run())
     for feed in ledger.feeds:

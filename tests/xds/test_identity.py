@@ -1,4 +1,4 @@
-"""The certificate decides which gateway a proxy may read: the rule, and every way in with somebody else's certificate."""
+"""The certificate decides which gateway a proxy may read: the rule, and every way in with a foreign certificate."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -25,15 +25,22 @@ from xds.server import AdsServer, _services
 from xds.snapshot import Snapshot
 from xds.status import ClientStatusRequest, ClientStatusResponse
 from xds.translate.unknown_keys import NAME
+from xds.wire import ADS
 
 EDGE = "spiffe://mesh.example/gateway/edge"
-MAPPED = {"proxy.internal": "edge", "*.inner.internal": "inner", "ops.internal": ANY, "spiffe://mesh.example/sa/x": "inner"}
+MAPPED = {
+    "proxy.internal": "edge",
+    "*.inner.internal": "inner",
+    "ops.internal": ANY,
+    "spiffe://mesh.example/sa/x": "inner",
+}
 
 
 @pytest.mark.parametrize(
     ("said", "gateways"),
     [
-        (Names(EDGE), {"edge"}), (Names(f"{EDGE}/envoy-1"), {"edge"}), (Names("spiffe://other.example/gateway/edge"), {"edge"}),
+        (Names(EDGE), {"edge"}), (Names(f"{EDGE}/envoy-1"), {"edge"}),
+        (Names("spiffe://other.example/gateway/edge"), {"edge"}),
         (Names("spiffe://mesh.example/sa/x"), {"inner"}), (Names("spiffe://mesh.example/gateway"), set()),
         (Names("spiffe://mesh.example/gateway/"), set()), (Names("spiffe://mesh.example/x/gateway/edge"), set()),
         (Names("https://mesh.example/gateway/edge"), set()), (Names("", ("edge",)), set()), (Names(), set()),
@@ -53,7 +60,11 @@ def test_a_certificate_names_gateways_itself_or_is_named(said: Names, gateways: 
 def test_only_the_trust_domain_that_is_named_speaks_for_itself() -> None:
     trust = Trust({}, "mesh.example")
     assert trust.gateways(Names(EDGE)) == {"edge"}
-    for other in ("spiffe://mesh.example.evil/gateway/edge", "spiffe://x@mesh.example/gateway/edge", "spiffe:///gateway/edge"):
+    for other in (
+        "spiffe://mesh.example.evil/gateway/edge",
+        "spiffe://x@mesh.example/gateway/edge",
+        "spiffe:///gateway/edge",
+    ):
         assert trust.gateways(Names(other)) == frozenset(), other
 
 
@@ -122,7 +133,11 @@ class Mutual:
             own = self.shop.issue(*names)
             chain, key = own.cert_chain_pems[0].bytes(), own.private_key_pem.bytes()
         made = grpc.ssl_channel_credentials(self.shop.ca.cert_pem.bytes(), key, chain)
-        named = (*OPTIONS, ("grpc.ssl_target_name_override", "gatecast.internal"), ("grpc.use_local_subchannel_pool", 1))
+        named = (
+            *OPTIONS,
+            ("grpc.ssl_target_name_override", "gatecast.internal"),
+            ("grpc.use_local_subchannel_pool", 1),
+        )
         return grpc.aio.secure_channel(f"127.0.0.1:{self.port}", made, options=named)
 
 
@@ -143,7 +158,9 @@ async def mutual(tmp_path: Path) -> AsyncIterator[Mutual]:
     await server.stop(1.0)
 
 
-STREAMS = [(f"/{service}/{name}", method.delta) for service, methods in _services().items() for name, method in methods.items()]
+STREAMS = [
+    (f"/{service}/{name}", method.delta) for service, methods in _services().items() for name, method in methods.items()
+]
 INNER = [
     {"cluster": "inner", "id": "n"}, {"cluster": "inner", "id": "edge/n"}, {"cluster": "", "id": "inner"},
     {"cluster": "", "id": "inner/limits-1"},
@@ -166,7 +183,9 @@ async def test_a_foreign_certificate_gets_no_resource_on_any_stream(
         async with connect(mutual) as channel:
             call = channel.stream_stream(path)()
             client = adsclients.Raw(delta, call, discovery_pb2.Node(**node))
-            kind = next((one.type_url for one in KINDS.values() if one.service and path.startswith(f"/{one.service}/")), CDS)
+            kind = next(
+                (one.type_url for one in KINDS.values() if one.service and path.startswith(f"/{one.service}/")), CDS
+            )
             await client.ask(kind)
             assert (await client.ended())[0] is grpc.StatusCode.PERMISSION_DENIED
             assert client.held == {}
@@ -181,7 +200,8 @@ async def test_the_right_certificate_reads_its_gateway(node: dict[str, str], mut
     ]  # fmt: skip
     for made in rights:
         async with made as channel:
-            client = adsclients.Raw(True, channel.stream_stream("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources")(), discovery_pb2.Node(**node))  # fmt: skip
+            call = channel.stream_stream(f"/{ADS}/DeltaAggregatedResources")()
+            client = adsclients.Raw(True, call, discovery_pb2.Node(**node))
             await client.ask(CDS, resource_names_subscribe=["*"])
             await client.next()
             assert client.held[CDS] == {"inner-c": b"x"}
@@ -189,7 +209,9 @@ async def test_the_right_certificate_reads_its_gateway(node: dict[str, str], mut
 
 async def test_who_may_read_nothing_is_not_told_what_there_is(mutual: Mutual) -> None:
     async with mutual.channel("proxy.internal") as channel:
-        call = channel.stream_stream("/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources")()
+        call = channel.stream_stream(
+            "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+        )()
         client = adsclients.Raw(False, call, discovery_pb2.Node(id="n", cluster="nix"))
         await client.ask(CDS)
         code, said = await client.ended()
@@ -214,7 +236,11 @@ async def test_status_shows_a_caller_the_clients_of_his_gateways_alone(mutual: M
 
     for gateway in ("edge", "inner"):
         mutual.hub.join(Node(f"{gateway}-1", gateway), "p", "delta", delta=True, kinds=tuple(KINDS))
-    for name, wanted in (("proxy.internal", ["edge-1"]), ("ops.internal", ["edge-1", "inner-1"]), ("stranger.internal", [])):
+    for name, wanted in (
+        ("proxy.internal", ["edge-1"]),
+        ("ops.internal", ["edge-1", "inner-1"]),
+        ("stranger.internal", []),
+    ):
         async with mutual.channel(name) as channel:
             ask = channel.unary_unary(f"/{status.SERVICE}/FetchClientStatus")
             answer = await ask(ClientStatusRequest().SerializeToString())

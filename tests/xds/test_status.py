@@ -74,8 +74,11 @@ async def test_clients_are_matched_by_their_node(request_: dict[str, Any], count
         assert len(await fetched(served, **request_)) == count
 
 
-@pytest.mark.parametrize("data", [b"\xff\xff", ClientStatusRequest(node_matchers=[{}]).SerializeToString(),
-                                  ClientStatusRequest(**named(safe_regex={"regex": "a"})).SerializeToString()])  # fmt: skip
+NO_NODE = ClientStatusRequest(node_matchers=[{}]).SerializeToString()
+BY_REGEX = ClientStatusRequest(**named(safe_regex={"regex": "a"})).SerializeToString()
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff", NO_NODE, BY_REGEX])
 @pytest.mark.parametrize("path", [FETCH, STREAM])
 async def test_a_request_that_is_none_is_refused(data: bytes, path: str) -> None:
     async with adsservers.serving(adsservers.snapshot()) as served, grpc.aio.insecure_channel(served.target) as channel:

@@ -1,0 +1,123 @@
+"""`gatecast kong`: the sidecar of a Kong, and what one does with a Kong by hand (`kong_plans`, `kong_views`)."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gatecast import kong_options
+from gatecast.exits import Usage
+
+if TYPE_CHECKING:
+    from kong_sync.admin import Access
+
+PARTS = {
+    "diff": "kong_plans", "sync": "kong_plans", "restore": "kong_plans", "drift": "kong_plans",
+    "export": "kong_views", "parity": "kong_views",
+}  # fmt: skip
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class Lazy(click.Group):
+    """Imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(PARTS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in PARTS:
+            return None
+        found: click.Command = getattr(importlib.import_module(f"gatecast.commands.{PARTS[cmd_name]}"), cmd_name)
+        return found
+
+
+@click.group("kong", cls=Lazy, invoke_without_command=True)
+@kong_options.access
+@click.option(
+    "--xds",
+    default="127.0.0.1:18000",
+    show_default=True,
+    envvar="GATECAST_KONG_XDS",
+    metavar="HOST:PORT",
+    help="Address of the control plane.",
+)
+@click.option(
+    "--gateway", default="", envvar="GATECAST_KONG_GATEWAY", metavar="ID", help="Whose tenants this Kong serves."
+)
+@click.option("--node", default="", envvar="GATECAST_KONG_NODE", help="Name of this sidecar.  [default: kong-HOST]")
+@click.option(
+    "--xds-ca", type=FILE, envvar="GATECAST_KONG_XDS_CA", help="TLS: who signs the control plane's certificate."
+)
+@click.option("--xds-certificate", type=FILE, envvar="GATECAST_KONG_XDS_CERTIFICATE", help="TLS: our certificate.")
+@click.option("--xds-key", type=FILE, envvar="GATECAST_KONG_XDS_KEY", help="TLS: its key.")
+@click.option(
+    "--listen",
+    default="127.0.0.1:18002",
+    show_default=True,
+    envvar="GATECAST_KONG_LISTEN",
+    metavar="HOST:PORT",
+    help="/livez, /readyz and /metrics.",
+)
+@click.option("--backups", type=FOLDER, envvar="GATECAST_KONG_BACKUPS", help="Where backups go before a large plan.")
+@click.option(
+    "--state", type=FILE, envvar="GATECAST_KONG_STATE", help="File by which a restart asks for what differs alone."
+)
+@click.option("--single", is_flag=True, envvar="GATECAST_KONG_SINGLE", help="No other Kong node uses this database.")
+@kong_options.shared
+@click.option(
+    "--look",
+    default=600.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    envvar="GATECAST_KONG_LOOK",
+    metavar="SECONDS",
+    help="Between two full comparisons.",
+)
+@kong_options.force
+@click.option("--log-format", default="auto", type=click.Choice(["auto", "console", "json"]), help="How to log.")
+@click.option(
+    "--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log."
+)
+@click.pass_context
+def command(context: click.Context, /, access: "Access", **given: Any) -> None:  # fmt: skip
+    """Keep a Kong as the settings say, live.
+
+    Runs beside a Kong: follows the control plane, writes to the Admin API what differs, acknowledges or refuses each
+    tenant. The commands below do one step by hand.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if not given["gateway"]:
+        raise Usage("--gateway: say which gateway this Kong is, as in --gateway edge")
+    import asyncio
+
+    from gatecast.kong import run
+    from gatecast.telemetry import set_up_logs
+
+    said = told(access, given)
+    set_up_logs(given["log_format"], given["log_level"])
+    asyncio.run(run(said))
+
+
+def told(access: "Access", given: dict[str, Any]) -> Any:
+    """What the sidecar is told. Raises `Usage`."""
+    import socket
+
+    from gatecast.addresses import Address
+    from gatecast.kong import Told
+    from kong_sync.database import Guard
+    from kong_sync.runner import Pace
+
+    Address.parse(given["xds"])
+    listen = Address.parse(given["listen"])
+    if bool(given["xds_certificate"]) != bool(given["xds_key"]):
+        raise Usage("--xds-certificate and --xds-key go together")
+    if given["xds_certificate"] and not given["xds_ca"]:
+        raise Usage("--xds-certificate needs --xds-ca: who signs the control plane's certificate")
+    return Told(
+        access, given["xds"], given["gateway"], given["node"] or f"kong-{socket.gethostname()}",
+        given["xds_ca"], given["xds_certificate"], given["xds_key"], listen, given["backups"], given["state"],
+        alone=not given["shared_kong"], single=given["single"], guard=Guard(given["force"]), pace=Pace(given["look"]),
+    )  # fmt: skip

@@ -1,0 +1,48 @@
+"""What a control plane says of a gateway now, asked once over the stream. Called by `gatecast kong drift`."""
+
+import asyncio
+import os
+import socket
+
+from gatecast.about import version
+from kong_sync.model import TYPE_URLS, World
+from kong_sync.sidecar import KINDS, decoded, with_shared
+from tenants.errors import Refused, Unavailable
+from xds.client import Client, Node, Update, plain
+
+PATIENCE = 10.0
+
+
+async def asked(xds: str, gateway: str) -> World:
+    """The world, whole. Raises Unavailable if it does not come, Refused if it cannot be read."""
+    found, came, faults = World(), set[str](), list[str]()
+
+    async def take(update: Update) -> str | None:
+        nonlocal found
+        kind = KINDS[update.type_url]
+        if kind == "SHARED":
+            found, unread = with_shared(found, update)
+            faults.extend(one.text for one in unread)
+        else:
+            changes, refused = decoded(update)
+            found = found.with_tenants(changes)
+            faults.extend(refused.values())
+        came.add(kind)
+        if came == {*TYPE_URLS}:
+            client.stop()
+        return None
+
+    node = Node(f"kong-drift@{socket.gethostname()}:{os.getpid()}", gateway, f"gatecast {version()}")
+    client = Client(lambda: plain(xds), node, take)
+    for url in TYPE_URLS.values():
+        client.subscribe(url)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await client.run()
+    except TimeoutError:
+        raise Unavailable(f"{xds} did not say what holds on {gateway!r}: {client.failure or 'no answer'}") from None
+    if faults:
+        raise Refused(f"what {xds} says cannot be read: {faults[0]}")
+    if found.gateway is None:
+        raise Refused(f"{xds} has no gateway {gateway!r} with kong: true")
+    return found

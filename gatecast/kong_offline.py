@@ -1,0 +1,137 @@
+"""Settings of a directory as a Kong should hold them, without a control plane: what `gatecast kong diff`, `sync` and
+`export` compare with. And the other way: a Kong as these commands see it.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from immutables import Map
+
+from gatecast.exits import Conflict, NotFound, Usage
+from gatecast.offline import load
+from gatecast.output import counted
+from kong_sync.admin import Access, Admin, connected
+from kong_sync.answers import doubts
+from kong_sync.database import GUARD, Database, Guard
+from kong_sync.executor import Executor
+from kong_sync.gauges import Gauges
+from kong_sync.lease import Leases
+from kong_sync.model import World, shared, tenant
+from tenants.catalog import Catalog, Touched
+from tenants.errors import Refused, Unavailable
+from tenants.keysets.fetcher import Fetcher
+from tenants.keysets.source import Source
+from tenants.supplies import Supplies
+from xds.builder import Builder
+from xds.snapshot import Snapshot
+
+KEYS = 10.0
+"""Seconds for issuers to give their keys."""
+
+
+async def world(directory: Path, gateway: str) -> World:
+    """What a sidecar of this gateway would be told. Raises Refused, and Unavailable if keys of issuers are missing."""
+    step = await load(directory)
+    errors = [one for one in step.catalog.problems if one.severity == "error"]
+    if errors:
+        said = f"nothing was compared: {counted(len(errors), 'problem')} in {directory}, the first: {errors[0]}"
+        raise Refused(f"{said} (gatecast check -f {directory} shows all)")
+    name, builder = chosen(step.catalog, gateway), Builder()
+    found = builder.update(step.catalog, step.touched)
+    if builder.sources:
+        keys = await fetched(builder.sources)
+        found = builder.update(step.catalog, Touched(), Supplies(keys=keys))
+    return told(found[name])
+
+
+def chosen(catalog: Catalog, gateway: str) -> str:
+    """The gateway's id. Raises NotFound, Usage."""
+    with_kong = sorted(name for name, one in catalog.gateways.items() if one.kong)
+    if gateway and gateway not in catalog.gateways:
+        raise NotFound(f"there is no gateway {gateway!r}")
+    if gateway and gateway not in with_kong:
+        raise Refused(f"gateway {gateway!r} is not for Kong: set kong: true")
+    if not gateway and len(with_kong) != 1:
+        raise Usage(
+            f"--gateway: {counted(len(with_kong), 'gateway')} with kong: true ({', '.join(with_kong) or 'none'})"
+        )
+    return gateway or with_kong[0]
+
+
+def told(snapshot: Snapshot) -> World:
+    """The world of a snapshot, as it comes over the stream."""
+    found = World()
+    for one in snapshot.full("SHARED").resources:
+        found = found.with_shared(one.name, shared(one.body))
+    return found.with_tenants({one.name: tenant(one.body) for one in snapshot.full("TENANTS").resources})
+
+
+async def fetched(sources: frozenset[Source]) -> Map[Source, str]:
+    """The keys of all issuers. Raises Unavailable without all of them: their absence would delete credentials."""
+
+    async def nobody(_changes: object) -> None:
+        return
+
+    fetcher = Fetcher(nobody)
+    fetcher.want(sources)
+    task = asyncio.create_task(fetcher.run())
+    try:
+        await fetcher.tried(within=KEYS)
+        usable = {one: fetcher.state(one).usable for one in sources}
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    if missing := sorted(one.name for one, keys in usable.items() if keys is None):
+        raise Unavailable(f"the keys of {', '.join(missing)} could not be fetched: nothing was compared")
+    return Map({one: keys.text for one, keys in usable.items() if keys is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A Kong that answers. `leases` are None where it has no database."""
+
+    kong: Admin
+    database: Database
+    leases: Leases | None
+
+
+@contextlib.asynccontextmanager
+async def opened(access: Access, gateway: str, guard: Guard = GUARD, *, single: bool = False) -> AsyncIterator[Opened]:
+    """A Kong for one command. Raises Refused, Unavailable."""
+    async with connected(access) as kong:
+        doubts(kong.about)
+        gauges = Gauges()
+        wait = kong.about.wait if single else kong.about.wait_everywhere
+        who = f"gatecast kong@{socket.gethostname()}:{os.getpid()}"
+        leases = None if kong.about.dbless else Leases(kong, gateway, who)
+        executor = Executor(kong, lambda: wait, gauges)
+        yield Opened(kong, Database(kong, gateway, executor, gauges, guard=guard, leases=leases), leases)
+
+
+@contextlib.asynccontextmanager
+async def writing(on: Opened) -> AsyncIterator[None]:
+    """The lease for the length of the block. Raises Conflict if a sidecar has it."""
+    if on.leases is None:
+        yield
+        return
+    if not await on.leases.take():
+        raise Conflict(f"a sidecar writes to this Kong: {on.leases.other}. Change the settings at its control plane")
+    keeping = asyncio.create_task(_keep(on.leases))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait({keeping})
+        await on.leases.give_up()
+
+
+async def _keep(leases: Leases) -> None:
+    """Extend the lease until cancelled; one that was lost is found before the next write."""
+    while True:
+        await asyncio.sleep(10)
+        await leases.keep()

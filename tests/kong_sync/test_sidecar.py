@@ -1,0 +1,138 @@
+"""The whole way: documents, control plane, stream, sidecar, Admin API of the double, its data plane."""
+
+import re
+
+import kong_worlds
+import kongs
+import planes
+import sidecars
+from kong_double.double import Double
+from kong_double.timers import Timers
+from kong_double.wire import Request, Response, as_json
+from sidecars import TENANTS, limit, limits, names
+
+from kong_sync.entities import KINDS, STAMPS
+from xds.waiting import until
+
+QUICK = Timers(period=0.02)
+
+
+async def test_tenants_are_served_and_a_change_of_a_limit_needs_two_calls_and_no_listing() -> None:
+    async with (
+        Double(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + TENANTS) as served,
+        sidecars.sidecar(served, kong) as on,
+    ):
+        await sidecars.applied(on, served)
+        assert {"acme", "beta"} <= set(names(kong))
+        kong.calls.clear()
+        await served.apply(TENANTS.replace("requests: 5", "requests: 6"))
+        await sidecars.applied(on, served)
+        calls = [(one.method, one.path.partition("?")[0]) for one in kong.calls]
+        assert len(calls) <= 5, calls
+        assert not [one for one in kong.calls if "size=" in one.path]
+        limits = [one for one in sidecars.rows(kong, "plugins") if one["name"] == "rate-limiting"]
+        assert 6 in [one["config"]["minute"] for one in limits]
+
+
+class Picky(Double):
+    """A Kong that refuses a limit of 13."""
+
+    def admin(self, request: Request) -> Response:
+        if not re.search(rb'"minute": ?13\b', request.body):
+            return super().admin(request)
+        said = {"config": {"minute": "thirteen brings bad luck"}}
+        return as_json(400, {"code": 2, "name": "schema violation", "message": "schema violation", "fields": said})
+
+
+async def test_a_tenant_that_kong_refuses_among_50_is_refused_by_name_and_49_are_applied() -> None:
+    fifty = "".join(limit(f"t{i:02}", 5 + i) for i in range(50))
+    worse = "".join(limit(f"t{i:02}", 13 if i == 17 else 105 + i) for i in range(50))
+    async with Picky(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + fifty) as served:
+        first = fifty.count("requests: 13")
+        assert first == 1, "t08 is refused from the start"
+        async with sidecars.sidecar(served, kong) as on:
+            await sidecars.applied(on, served)
+            assert sorted(limits(kong)) == [f"t{i:02}" for i in range(50) if i != 8]
+            assert sorted(sidecars.inner(on).refused) == ["t08"]
+            await served.apply(worse)
+            await sidecars.applied(on, served)
+            assert limits(kong) == {f"t{i:02}": 22 if i == 17 else 105 + i for i in range(50)}
+            assert sorted(sidecars.inner(on).refused) == ["t17"]
+            (client,) = served.plane.hub.clients.values()
+            said = client.of("TENANTS").error
+            assert "tenant t17" in said
+            assert "config.minute: thirteen brings bad luck" in said
+            await served.apply(limit("t17", 17))
+            await sidecars.applied(on, served)
+            assert limits(kong)["t17"] == 17
+            assert sidecars.inner(on).refused == {}
+
+
+async def test_what_others_have_in_this_kong_stays_and_what_they_change_of_ours_is_found_and_healed() -> None:
+    async with Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + TENANTS) as served:
+        kongs.make(kong, "/services", name="theirs", host="theirs.test", tags=["them"])
+        kongs.make(kong, "/services/theirs/routes", name="theirs", paths=["/theirs"])
+        foreign = [row for kind in ("services", "routes") for row in sidecars.rows(kong, kind)]
+        async with sidecars.sidecar(served, kong) as on:
+            await sidecars.applied(on, served)
+            before = {kind: sidecars.rows(kong, kind) for kind in KINDS}
+            (plugin,) = [one for one in sidecars.rows(kong, "plugins") if one["name"] == "rate-limiting"]
+            kongs.change(kong, f"/plugins/{plugin['id']}", config={"minute": 99})
+            acme = next(one for one in sidecars.rows(kong, "consumers") if one["username"] == "acme")
+            kongs.drop(kong, f"/consumers/{acme['id']}")
+            report = await sidecars.inner(on).reconcile()
+            assert any("consumers/acme" in one and "deleted" in one for one in report.drift)
+            assert report.faults == ()
+            assert (await sidecars.inner(on).reconcile()).drift == ()
+            after = {kind: sidecars.rows(kong, kind) for kind in KINDS}
+            assert {k: _bare(v) for k, v in after.items()} == {k: _bare(v) for k, v in before.items()}
+            found = on.registry.get_sample_value("gatecast_kong_drift_total")
+            assert found == len(report.drift) > 1
+            assert [
+                row for row in sidecars.rows(kong, "services") + sidecars.rows(kong, "routes") if row in foreign
+            ] == foreign
+
+
+def _bare(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [{name: one for name, one in row.items() if name not in STAMPS} for row in rows]
+
+
+async def test_a_push_that_takes_nearly_all_away_is_refused_and_kong_keeps_what_it_has() -> None:
+    names = [f"t{i:02}" for i in range(30)]
+    many = "".join(limit(name, 5) for name in names)
+    async with (
+        Double(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + many) as served,
+        sidecars.sidecar(served, kong) as on,
+    ):
+        await sidecars.applied(on, served)
+        held = limits(kong)
+        await served.drop(*(("Tenant", name) for name in names))
+        await until(lambda: "nothing was changed" in sidecars.inner(on).problem, "the refusal")
+        await sidecars.applied(on, served)
+        assert limits(kong) == held
+        await served.apply(limit("t01", 6))
+        await sidecars.applied(on, served)
+        assert limits(kong) == held
+        await served.apply(many)  # somebody puts it right
+        await sidecars.applied(on, served)
+        await until(lambda: not sidecars.inner(on).problem, "the end of the refusal")
+        assert limits(kong) == held
+        assert all(
+            not interest.parked
+            for client in served.plane.hub.clients.values()
+            for interest in client.machine.interests.values()
+        )
+
+
+async def test_the_sidecar_is_in_the_list_of_clients_with_the_version_of_its_kong() -> None:
+    async with (
+        Double(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + TENANTS) as served,
+        sidecars.sidecar(served, kong) as on,
+    ):
+        await sidecars.applied(on, served)
+        (client,) = served.plane.hub.clients.values()
+        assert (client.node.id, client.gateway) == ("kong-1", "edge")
+        assert client.node.build.endswith("kong 3.9.1")
