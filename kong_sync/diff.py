@@ -15,6 +15,7 @@ from kong_sync import order
 from kong_sync.adoption import Match, closed_over, faults
 from kong_sync.entities import KINDS
 from kong_sync.phases import Change, Plan
+from kong_sync.routing import Crowd
 from kong_sync.states import EMPTY, Key, State, references
 from kong_sync.work import Work
 from tenants.errors import Problem
@@ -84,6 +85,8 @@ class _Draft:
     def hold(self, keys: Iterable[Key]) -> None:
         """Leave these as they are in Kong, with what protects them."""
         self.held = closed_over(self.desired, keys)
+        while more := self._behind() - self.held:
+            self.held = closed_over(self.desired, self.held | more)
         for kind, id_ in self.held:
             mine = kind, self.match.id(kind, id_)
             if mine in self.actual.rows:
@@ -92,6 +95,15 @@ class _Draft:
         routes = {key for key in self._fixed if key[0] == "routes"}
         for key in routes | {key for key in self._needed if key[0] == "services"}:
             self._fixed.update(user for user in self.actual.referring(*key) if user[0] == "plugins")
+
+    def _behind(self) -> frozenset[Key]:
+        """Routes that would take what a held one is to take, perhaps without its gates."""
+        waiting = [self.match.entity(*key) for key in self.held if key[0] == "routes" and not self.match.same(key)]
+        if not waiting:
+            return frozenset()
+        crowd = Crowd(row for key, row in self.desired.rows.items() if key[0] == "routes")
+        hidden = (other for one in waiting for other in crowd.near(one) if crowd.hides(one, other))
+        return frozenset(("routes", other["id"]) for other in hidden)
 
     # -- comparing --------------------------------------------------------------------------------------------------
 

@@ -255,3 +255,19 @@ async def test_status_is_the_server_in_one_look(served: Operator) -> None:
     found = (await served.get("/api/v1/status")).json()
     assert (found["ready"], found["clients"], found["problems"], found["gateways"]) == (True, 1, 0, ["edge"])
     assert found["documents"]["Tenant"] == 3
+
+
+async def test_an_error_is_a_problem_as_the_standard_has_it_for_who_asks_for_that(served: Operator) -> None:
+    for path, status, code in (("/api/v1/nix", 404, "not_found"), ("/api/v1/clients?limit=0", 422, "invalid_parameter")):
+        answer = await served.http.get(path, headers={"accept": "application/problem+json"})
+        body = answer.json()
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert (body["status"], body["code"], body["type"]) == (status, code, "about:blank")
+        assert body["title"]
+        assert body["detail"]
+        assert "message" not in body
+
+
+async def test_a_server_without_a_store_says_so(served: Operator) -> None:
+    for path in ("/api/v1/documents", "/api/v1/revisions", "/api/v1/audit", "/api/v1/tokens", "/api/v1/pins"):
+        assert (await served.get(path, 503)).json()["error"]["code"] == "no_store"

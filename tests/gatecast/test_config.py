@@ -44,7 +44,7 @@ def test_an_unknown_key_of_the_file_is_refused_with_the_nearest_known_one(tmp_pa
         load({}, file)
     first, second = str(refused.value).splitlines()
     assert first == f"configuration file {file}: 'log-levle' is not a setting; did you mean 'log_level'?"
-    assert second.startswith(f"configuration file {file}: 'zzzz' is not a setting; known keys: settings, xds, api")
+    assert second.startswith(f"configuration file {file}: 'zzzz' is not a setting; known keys: settings, store, xds")
 
 
 def test_variables_that_kubernetes_makes_up_are_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:

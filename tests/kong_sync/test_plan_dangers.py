@@ -219,3 +219,14 @@ def test_names_that_wander_between_ids_stay_with_the_entity_that_has_them(after:
     assert now.keys() == wanted.keys()
     assert all(now[name] == then[name] for name in now.keys() & then.keys())
     assert not plan(after, plan_runs.state(kong.rows))
+
+
+@pytest.mark.parametrize("there", [BASE, [*BASE, *CATCH, route("r", hosts=["h0"], paths=["/a"])]])
+def test_a_route_does_not_take_what_a_held_one_before_it_was_to_guard(there: Rows) -> None:
+    refused = gate("acl", "route", "r", allow=["g0"])
+    wanted = state([*BASE, *CATCH, route("r", paths=["/a"]), refused, route("n", "s1", hosts=["h1"], paths=["/c"])])
+    made = plan(wanted, state(there), held=[("plugins", refused[1]["id"])])
+    kong = Model(state(there).rows)
+    assert not list(plan_runs.walk(Random(1), kong, made, World(kong.rows), World(wanted.rows)))
+    assert {("routes", ident("routes", name)) for name in ("r", "wide")} <= made.held
+    assert ("routes", ident("routes", "n")) in kong.rows

@@ -51,9 +51,10 @@ def held(kong: Double) -> dict[str, list[Mapping[str, Any]]]:
 def started() -> Double:
     """A Kong where others have a service with a route and a plugin."""
     kong = kongs.standing()
-    kongs.make(kong, "/services", name="theirs", host="theirs.test", tags=["them"])
-    kongs.make(kong, "/services/theirs/routes", name="theirs", paths=["/theirs"])
-    kongs.plugin(kong, "/services/theirs", "key-auth")
+    first, second, third = (f"{n}0000000-0000-4000-8000-000000000001" for n in (1, 2, 3))
+    kongs.make(kong, "/services", id=first, name="theirs", host="theirs.test", tags=["them"])
+    kongs.make(kong, "/services/theirs/routes", id=second, name="theirs", paths=["/theirs"])
+    kongs.make(kong, "/services/theirs/plugins", id=third, name="key-auth")
     return kong
 
 

@@ -20,7 +20,7 @@ ALL = 10**6
 
 
 async def test_without_its_control_plane_kong_keeps_what_it_has_and_the_newest_comes_when_it_is_back() -> None:
-    async with (Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + limit("acme", 5)) as first):
+    async with Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + limit("acme", 5)) as first:
         port = first.port
         async with sidecars.sidecar(first, kong) as on:
             await sidecars.applied(on, first)
@@ -56,7 +56,11 @@ async def test_after_an_outage_of_the_admin_api_only_the_newest_state_is_written
         hand.move(seconds)
         await asyncio.sleep(0)
 
-    async with (Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + limit("acme", 5)) as served, sidecars.sidecar(served, kong, clocks=(hand, sleep)) as on):
+    async with (
+        Double(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + limit("acme", 5)) as served,
+        sidecars.sidecar(served, kong, clocks=(hand, sleep)) as on,
+    ):
         await sidecars.applied(on, served)
         kong.faults.on(1, Fault(cut=True), methods=EVERY, times=ALL)
         began = hand()
@@ -74,7 +78,12 @@ async def test_after_an_outage_of_the_admin_api_only_the_newest_state_is_written
 
 
 async def test_of_two_sidecars_one_writes_and_the_other_takes_over_when_it_ends() -> None:
-    async with ((Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + TENANTS) as served, sidecars.sidecar(served, kong, node="kong-2", pace=sidecars.BRISK) as second), sidecars.sidecar(served, kong, pace=sidecars.BRISK) as first):
+    async with (
+        Double(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + TENANTS) as served,
+        sidecars.sidecar(served, kong, node="kong-2", pace=sidecars.BRISK) as second,
+        sidecars.sidecar(served, kong, pace=sidecars.BRISK) as first,
+    ):
         await until(lambda: not first.unready or not second.unready, "one that writes")
         writer, other = (first, second) if not first.unready else (second, first)
         await until(lambda: "another sidecar writes" in other.unready, "the other to say so")
@@ -90,8 +99,9 @@ async def test_of_two_sidecars_one_writes_and_the_other_takes_over_when_it_ends(
 
 async def test_a_restart_asks_for_what_differs_alone_if_kong_holds_what_was_known(tmp_path: Path) -> None:
     file = tmp_path / "state.json"
-    async with (Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + TENANTS) as served, sidecars.sidecar(served, kong, state=file) as on):
-        await sidecars.applied(on, served)
+    async with Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + TENANTS) as served:
+        async with sidecars.sidecar(served, kong, state=file) as on:
+            await sidecars.applied(on, served)
         sent = served.sent("TENANTS")
         await served.apply(limit("beta", 9))
         kong.calls.clear()

@@ -40,7 +40,7 @@ class Served:
             self.lines.append(json.loads(line) if line.startswith(b"{") else {"event": line.decode()})
 
     async def ended(self) -> int:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return await self.process.wait()
 
     @property
