@@ -18,6 +18,7 @@ import issuers
 import load
 import on_demand
 import policies
+import store
 import streams
 import traffic
 from rich.console import Console
@@ -31,6 +32,7 @@ PARTS = {
     "overhead": ("What a policy costs a request: CPU of Envoy, microseconds", policies.overhead),
     "issuers": ("New issuers while 200 connections are open, 10,000 tenants", issuers.figures),
     "on_demand": ("Envoy's memory with all tables and with those asked for", on_demand.figures),
+    "store": ("10,000 documents in one revision, a start from the store, one client's writes", store.figures),
     "streams": ("1,000 delta streams, 10,000 tenants, one tenant changes", streams.figures),
 }
 

@@ -23,7 +23,6 @@ from prometheus_client import CollectorRegistry
 from gatecast.about import version
 from gatecast.addresses import Address
 from gatecast.kong_pages import app
-from gatecast.serve import asked_to_end
 from gatecast.web import serving
 from kong_sync import admin
 from kong_sync.admin import Access, Admin
@@ -220,6 +219,15 @@ def channel(told: Told) -> Callable[[], grpc.aio.Channel]:
         raise Refused(f"{error.filename}: {(error.strerror or str(error)).lower()}") from None
     trusted = grpc.ssl_channel_credentials(*files)
     return lambda: grpc.aio.secure_channel(told.xds, trusted, options=OPTIONS)
+
+
+def asked_to_end(number: signal.Signals, stop: asyncio.Event) -> None:
+    """The first signal asks for an orderly end: the phase under way is finished. The second ends the process."""
+    if stop.is_set():
+        log.warning("second signal: exit at once", signal=number.name)
+        os._exit(128 + number)
+    log.info("shutting down", signal=number.name)
+    stop.set()
 
 
 async def run(told: Told) -> None:

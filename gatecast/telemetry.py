@@ -4,19 +4,16 @@ Logs go to stderr. Names of metrics are part of the product (docs/operations.md)
 """
 
 import asyncio
-import logging
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, MutableMapping
-from typing import Any, TextIO
+from collections.abc import Callable, Iterable
 
-import structlog
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client import Counter as Total
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gatecast.logs import set_up_logs as set_up_logs
 from gatecast.plane import Applied, Plane
 from gatecast.states import State, oldest, standing
 from tenants.documents import KINDS
@@ -27,41 +24,6 @@ from xds.kinds import KINDS as TYPES
 LAGS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 SPANS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60)
 TICK = 0.25  # seconds between two looks at the loop
-
-
-def set_up_logs(style: str, level: str, stream: TextIO = sys.stderr) -> None:
-    """Send our log lines and those of libraries to `stream`: readable on a terminal, else one JSON object a line."""
-    console = style == "console" or (style == "auto" and stream.isatty())
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    if console:
-        last = [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-    structlog.configure(
-        processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=max(logging.WARNING, logging.getLevelName(level.upper())), force=True)
-
-
-def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A node's name or a NACK's text comes from outside: it must not steer the operator's terminal."""
-    for name, value in event.items():
-        if isinstance(value, str) and not value.isprintable() and name != "exception":
-            event[name] = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in value)
-    return event
 
 
 class Gauges(Collector):

@@ -103,7 +103,8 @@ class _Draft:
             return frozenset()
         crowd = Crowd(row for key, row in self.desired.rows.items() if key[0] == "routes")
         hidden = (other for one in waiting for other in crowd.near(one) if crowd.hides(one, other))
-        return frozenset(("routes", other["id"]) for other in hidden)
+        keys = {("routes", str(other["id"])) for other in hidden}
+        return frozenset(key for key in keys if not self.match.same(key))
 
     # -- comparing --------------------------------------------------------------------------------------------------
 

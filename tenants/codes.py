@@ -74,7 +74,7 @@ CODES: Mapping[str, str] = MappingProxyType(
         "GC226": "The document belongs to another source, so this one is kept out.",
         "GC227": "The document is pinned, so what a file or registry says is kept out.",
         "GC219": "A document writes the header that names the tenant.",
-        "GC301": "What the document asks for is not enforced by this gateway yet.",
+        "GC301": "What the document asks for is not enforced by this gateway.",
         "GC302": "Where the token says who the tenant is, a tenant's tokens are of another issuer than the gateway's.",
         "GC303": "A document demands `parity: exact`, and a policy in force is approximate or not enforced.",
         "GC401": "The keys of an issuer cannot be fetched.",

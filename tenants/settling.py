@@ -49,12 +49,12 @@ def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
         retry.discard(alone) if alone else None
         one = _Round(now, books)
         one.run({alone} if alone else dirty, alone)
-        changed = {key for key in one.group if now.get(key) != one.now.get(key)}
+        changed = {key for key in one.group if _differ(now.get(key), one.now.get(key))}
         dirty = one.woken(changed | one.back if first else changed)
         retry = (retry | one.retry) - changed if changed or first else retry
         now, books, checked, first = one.now, one.books, checked + one.checked, False
         moved |= changed
-    return Settled(now, books, frozenset(key for key in moved if before.get(key) != now.get(key)), checked)
+    return Settled(now, books, frozenset(key for key in moved if _differ(before.get(key), now.get(key))), checked)
 
 
 def adopt(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
@@ -65,7 +65,7 @@ def adopt(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
         given = books.entry(key).wanted
         now, books = now.changed(key, _document(given)), books.serve(key, given)
     settled = settle(now, books, reached)
-    changed = frozenset(key for key in dirty | settled.changed if was.get(key) != settled.now.get(key))
+    changed = frozenset(key for key in dirty | settled.changed if _differ(was.get(key), settled.now.get(key)))
     return Settled(settled.now, settled.books, changed, settled.checked)
 
 
@@ -299,6 +299,11 @@ class _Round:
 
 def _document(given: Given | None) -> Document | None:
     return given.document if given else None
+
+
+def _differ(one: Document | None, other: Document | None) -> bool:
+    """Nearly always they are the very same, and comparing their fields would cost more than everything around it."""
+    return one is not other and one != other
 
 
 def _given_up(old: Document | None, new: Document | None) -> set[Token]:

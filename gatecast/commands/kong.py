@@ -94,7 +94,7 @@ def command(context: click.Context, /, access: "Access", **given: Any) -> None: 
     import asyncio
 
     from gatecast.kong import run
-    from gatecast.telemetry import set_up_logs
+    from gatecast.logs import set_up_logs
 
     said = told(access, given)
     set_up_logs(given["log_format"], given["log_level"])

@@ -258,7 +258,10 @@ async def test_status_is_the_server_in_one_look(served: Operator) -> None:
 
 
 async def test_an_error_is_a_problem_as_the_standard_has_it_for_who_asks_for_that(served: Operator) -> None:
-    for path, status, code in (("/api/v1/nix", 404, "not_found"), ("/api/v1/clients?limit=0", 422, "invalid_parameter")):
+    for path, status, code in (
+        ("/api/v1/nix", 404, "not_found"),
+        ("/api/v1/clients?limit=0", 422, "invalid_parameter"),
+    ):
         answer = await served.http.get(path, headers={"accept": "application/problem+json"})
         body = answer.json()
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")

@@ -228,5 +228,6 @@ def test_a_route_does_not_take_what_a_held_one_before_it_was_to_guard(there: Row
     made = plan(wanted, state(there), held=[("plugins", refused[1]["id"])])
     kong = Model(state(there).rows)
     assert not list(plan_runs.walk(Random(1), kong, made, World(kong.rows), World(wanted.rows)))
-    assert {("routes", ident("routes", name)) for name in ("r", "wide")} <= made.held
+    held = {key for key in made.held if key[0] == "routes"}
+    assert held == {("routes", ident("routes", name)) for name in (("r", "wide") if there is BASE else ("r",))}
     assert ("routes", ident("routes", "n")) in kong.rows

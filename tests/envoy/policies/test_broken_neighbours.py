@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 MANY = 500
 SECRET = idps.key("leaked", "RS256").secret()
 LOGIN = {"issuer": "https://login.example.com"}
+SHORT = {"kty": "RSA", "n": "AQAB", "e": "Aw"}
 
 
 def certificate(name: str) -> edges.Json:
@@ -24,7 +25,7 @@ BREAKS: dict[str, Callable[[str], list[edges.Json]]] = {
     "keys that nobody has": lambda name: [edges.tenant(name, jwt=LOGIN | {"audiences": [name]})],
     "keys of its own that nobody has": lambda name: [edges.tenant(name, jwt={"issuer": f"https://{name}.example.com"})],
     "a private key": lambda name: [edges.tenant(name, jwt=LOGIN | {"jwks": {"keys": [SECRET]}})],
-    "no key": lambda name: [edges.tenant(name, jwt=LOGIN | {"jwks": {"keys": [{"kty": "RSA", "n": "AQAB", "e": "Aw"}]}})],
+    "no key": lambda name: [edges.tenant(name, jwt=LOGIN | {"jwks": {"keys": [SHORT]}})],
     "a claim without a token": lambda name: [edges.tenant(name, jwt={"tenant_claim": "tenant"})],
     "an organisation that is not there": lambda name: [edges.tenant(name, more={"organisation": name})],
     "a host of another": lambda name: [edges.tenant(name, more={"hosts": [edges.host("guarded")]})],
