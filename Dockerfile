@@ -14,7 +14,9 @@ RUN sed -E '/^ +--hash/d; s/ *\\$//' requirements.lock > constraints.txt \
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/gatecast /opt/gatecast
-ENV PATH=/opt/gatecast/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/gatecast/bin:$PATH PYTHONDONTWRITEBYTECODE=1 GATECAST_STORE=/var/lib/gatecast/gatecast.db
+RUN install -d -o 65532 -g 65532 -m 0700 /var/lib/gatecast
+VOLUME /var/lib/gatecast
 USER 65532:65532
 HEALTHCHECK --interval=5s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:18001/readyz', timeout=2)"]

@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     registry_token: SecretStr | None = Field(None, description="what is shown to the registry (bearer)")
     registry_secret: SecretStr | None = Field(None, description="what the registry's webhook has to know")
     registry_every: Annotated[float, Field(ge=1)] = Field(300.0, description="the registry is asked so often")
+    keep_revisions: Annotated[int, Field(ge=1)] = Field(1000, description="so many of the newest revisions are kept")
+    keep_days: Annotated[float, Field(ge=0, le=36500)] = Field(90.0, description="and every one younger than so many")
     notify_webhook: Annotated[Hook | None, _by(Hook.parse), NoDecode] = _unread(None, "URL to tell by JSON")
     notify_smtp: Annotated[Post | None, _by(Post.parse), NoDecode] = _unread(None, "mail server to tell by")
     notify_from: Annotated[str | None, _by(person)] = _unread(None, "who the mail is from")

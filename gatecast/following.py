@@ -21,6 +21,7 @@ from tenants.sources.registry import Registry
 from tenants.store import Pace, Store
 
 PACE = Pace()
+Reconcile = Callable[[Feed], Awaitable[None]]
 
 log = structlog.get_logger("gatecast")
 
@@ -79,9 +80,11 @@ def sources(settings: Settings) -> tuple[Source, ...]:
     return folder, Registry(settings.registry, settings.registry_token, trusting=trusting, limits=asking)
 
 
-def feeds(ledger: Ledger, some: tuple[Source, ...], on_turn: Callable[[], None]) -> list[Feed]:
-    """What carries these sources to the ledger; `on_turn` is called when one of them was tried."""
-    return [Feed(source, ledger.reconcile, ledger.given, on_turn) for source in some]
+def feeds(
+    ledger: Ledger, some: tuple[Source, ...], on_turn: Callable[[], None], timed: Callable[[Reconcile], Reconcile]
+) -> list[Feed]:
+    """What carries these sources to the ledger, noted by `timed`; `on_turn` is called when one of them was tried."""
+    return [Feed(source, timed(ledger.reconcile), ledger.given, on_turn) for source in some]
 
 
 async def follow(ledger: Ledger, on_first: Callable[[], Awaitable[None]]) -> None:

@@ -22,9 +22,10 @@ from gatecast.admission import Admission, Busy
 from gatecast.feeds import Feed
 from gatecast.outcomes import Invalid, Outcome, SourceState, Synced
 from gatecast.plane import Applied, Plane
-from gatecast.resource_diffs import ResourceChange, resource_changes
+from gatecast.resource_diffs import ResourceChange
 from gatecast.rollouts import RolledOut, Rollout, Rollouts
 from gatecast.together import together
+from gatecast.trials import Trial
 from tenants.catalog import Step
 from tenants.documents import Key
 from tenants.errors import Problem, Unavailable
@@ -37,7 +38,6 @@ __all__ = [
 ]  # fmt: skip
 
 TRIES = 8  # others may be quicker so often; each time they have written something
-MANY = 200  # documents: about 20 ms of checks
 
 T = TypeVar("T")
 log = structlog.get_logger("gatecast")
@@ -88,7 +88,7 @@ class Ledger:
         Raises `Invalid` if a document, a written one or another, would have an error that it has not now (a dry run
         says so in `problems` instead), `Busy` if too many wait to write the same, and what `Store.commit` raises.
         """
-        trial = _Trial(self)
+        trial = Trial(self.plane, self.catch_up)
 
         async def attempt() -> Outcome:
             done = await self.store.commit(
@@ -108,7 +108,7 @@ class Ledger:
         Raises what `Store.restore` raises, and `Invalid` if this gatecast cannot read one of the documents. Those that
         have errors beside the others come into force nevertheless, as they were; `problems` has them.
         """
-        trial = _Trial(self, adopt=True)
+        trial = Trial(self.plane, self.catch_up, adopt=True)
 
         async def attempt() -> Outcome:
             done = await self.store.restore(
@@ -195,7 +195,7 @@ class Ledger:
         async with self._turn:
             return await attempt()
 
-    async def _done(self, commit: Commit, trial: "_Trial", *, dry_run: bool) -> Outcome:
+    async def _done(self, commit: Commit, trial: Trial, *, dry_run: bool) -> Outcome:
         resources = None
         if trial.step is not None and not commit.replayed:
             resources = await trial.resources() if dry_run or trial.adopt else None
@@ -305,45 +305,3 @@ class Ledger:
         """What is in force of a family of sources."""
         own = (self.plane.catalog.given(key) for key, one in sorted(self.sources_of.items()) if owner(one) == family)
         return tuple(one for one in own if one is not None)
-
-
-@dataclass(slots=True, eq=False)
-class _Trial:
-    """What the catalog would be after what is about to be committed, and what would be wrong then.
-
-    Its methods are called by the store while nobody else can write, so what they judge by is the newest there is.
-    """
-
-    ledger: Ledger
-    adopt: bool = False
-    step: Step | None = None
-    problems: tuple[Problem, ...] = ()
-
-    async def shown(self, newest: int, changes: tuple[Change, ...]) -> None:
-        """Find out, and refuse nothing."""
-        if newest != self.ledger.revision:
-            await self.ledger.catch_up()
-        plane, before = self.ledger.plane, self.ledger.plane.catalog
-        found = stored.changed(changes) if len(changes) < MANY else await asyncio.to_thread(stored.changed, changes)
-        self.step = await plane.tried(found, adopt=self.adopt)
-        after = self.step.catalog
-        own = (problem for change in changes for problem in after.problems_of(change.key))
-        self.problems = tuple(dict.fromkeys((*found.broken, *own, *after.hurt(before))))
-
-    async def good(self, newest: int, changes: tuple[Change, ...]) -> None:
-        """Refuse what has an error, or gives one to another document."""
-        await self.shown(newest, changes)
-        if any(problem.severity == "error" for problem in self.problems):
-            raise Invalid(self.problems)
-
-    async def readable(self, newest: int, changes: tuple[Change, ...]) -> None:
-        """Refuse what cannot be read."""
-        await self.shown(newest, changes)
-        if broken := stored.changed(changes).broken:
-            raise Invalid(broken)
-
-    async def resources(self) -> tuple[ResourceChange, ...]:
-        """What proxies would be sent; nothing where it would be refused."""
-        refused = not self.adopt and any(problem.severity == "error" for problem in self.problems)
-        plane = self.ledger.plane
-        return () if refused or self.step is None else await resource_changes(plane.builder, self.step, plane.supplies)

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -31,6 +32,7 @@ from gatecast.addresses import Address
 from gatecast.config import Settings
 from gatecast.events import Feed
 from gatecast.following import feeds, follow, opened, settling, sources
+from gatecast.forgetting import forget
 from gatecast.ledger import Ledger
 from gatecast.notices import Pace
 from gatecast.plane import Plane
@@ -42,7 +44,7 @@ from tenants.keysets.fetcher import Fetcher
 from tenants.keysets.limits import Limits as KeyLimits
 from tenants.secrets.disk import Disk
 from tenants.secrets.keeper import Keeper
-from tenants.store import Store
+from tenants.store import Keep, Store
 from xds.credentials import Files, credentials
 from xds.hub import Hub
 from xds.metrics import Metrics
@@ -100,7 +102,8 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
     plane.want = fetcher.want
     telemetry.watch(plane, fetcher)
     ledger = Ledger(store, plane, on_publish=telemetry.applied)
-    ledger.feeds += feeds(ledger, sources(settings), _teller(plane))
+    ledger.feeds += feeds(ledger, sources(settings), _teller(plane), telemetry.syncs.timed)
+    telemetry.follow(lambda: store.trouble, ledger.sources)
 
     def wrong() -> tuple[Trouble, ...]:
         faults = {one.name: one.last_error for one in ledger.sources() if one.last_error}
@@ -138,7 +141,8 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
             telling = notify.run(notify.sinks(settings), wrong, pace, telemetry.notified)
             keeping = telemetry.measure_lag(), fetcher.run(), _sweep(plane), _look(plane), door.run(), feed.run()
             keys = keykeeping.keep(store, fetcher, before)
-            async with _tasks(*keeping, keys, telling), _task(source) as following:
+            forgetting = forget(store, Keep(settings.keep_revisions, timedelta(days=settings.keep_days)))
+            async with _tasks(*keeping, keys, telling, forgetting), _task(source) as following:
                 yield Running(plane, ledger, *addresses, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)

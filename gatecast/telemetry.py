@@ -14,7 +14,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from gatecast.logs import set_up_logs as set_up_logs
+from gatecast.outcomes import SourceState
 from gatecast.plane import Applied, Plane
+from gatecast.source_metrics import Sources, Syncs
 from gatecast.states import State, oldest, standing
 from tenants.documents import KINDS
 from tenants.keysets.fetcher import Fetcher
@@ -115,6 +117,7 @@ class Telemetry:
         self._apply = Histogram(
             "gatecast_apply_seconds", "From changed documents to snapshots", buckets=SPANS, registry=self.registry
         )
+        self.syncs = Syncs(self.registry)
         self.notifications = Total(
             "gatecast_notifications", "Messages about faults", ["sink", "outcome"], registry=self.registry
         )
@@ -124,6 +127,10 @@ class Telemetry:
         self.registry.register(Gauges(plane))
         self.registry.register(Keys(keys))
         self.registry.register(Clients(plane.hub))
+
+    def follow(self, trouble: Callable[[], str], states: Callable[[], Iterable[SourceState]]) -> None:
+        """Show how the store (its trouble, "" if there is none) and the sources do, too."""
+        self.registry.register(Sources(trouble, states))
 
     def notified(self, sink: str, outcome: str, count: int) -> None:
         """Note messages; with `count` 0 that there may be some."""

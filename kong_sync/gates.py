@@ -6,6 +6,7 @@ cannot have a consumer (`research/kong-mapping.md` A10).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kong_sync.entities import KINDS, Entity
@@ -31,6 +32,20 @@ GATES = (
 PLUGINS = KINDS["plugins"]
 Find = Callable[[tuple[Any, ...]], Entity | None]
 """From a row's natural key (see `unique`) to the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finds:
+    """Plugins before the plan, once all is added, and while routes change.
+
+    `placed`: ids of gates that are changed in place or hide another; `changed`: also those that uncover one.
+    """
+
+    now: Find
+    early: Find
+    mid: Find
+    placed: frozenset[str]
+    changed: frozenset[str]
 
 
 def natural(row: Entity) -> tuple[Any, ...]:
@@ -70,14 +85,28 @@ def _scopes(route: str, service: str) -> Iterator[Mapping[str, Any]]:
     yield {}
 
 
-def replaced(before: Find, after: Find, route: Entity) -> bool:
-    """Whether a gate that acts on this route as it is becomes another. One that is added only adds."""
+def replaced(before: Find, after: Find, route: Entity, *, everywhere: bool) -> Iterator[Entity]:
+    """The gates that act on this route in place of others, as it is. One that is added only adds.
+
+    `everywhere`: also a row without a scope; it is the same for all routes, wherever a request goes.
+    """
     place = str(route["id"]), reference(route, "service")
     for name in GATES:
         old = acting(before, name, *place)
-        if old is not None and (new := acting(after, name, *place)) is not None and _content(old) != _content(new):
-            return True
-    return False
+        new = acting(after, name, *place) if old else None
+        if old and new and _content(old) != _content(new) and (everywhere or scoped(old) or scoped(new)):
+            yield new
+
+
+def scoped(row: Entity) -> bool:
+    return bool(reference(row, "route") or reference(row, "service"))
+
+
+def alike(before: Find, after: Find, route: Entity) -> bool:
+    """Whether just the same gates act on this route."""
+    place = str(route["id"]), reference(route, "service")
+    pairs = ((acting(before, name, *place), acting(after, name, *place)) for name in GATES)
+    return all((old and _content(old)) == (new and _content(new)) for old, new in pairs)
 
 
 def _content(row: Entity) -> Mapping[str, Any]:

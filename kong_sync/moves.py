@@ -8,7 +8,7 @@ from functools import cached_property
 
 from kong_sync import routing
 from kong_sync.entities import Entity
-from kong_sync.gates import Find, replaced
+from kong_sync.gates import Finds, acting, alike, replaced
 from kong_sync.phases import Step, put
 from kong_sync.states import reference
 from kong_sync.work import Work
@@ -19,17 +19,18 @@ Write = tuple[Entity, Entity]
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """The writes to routes, by id; those that are `blocked` have steps of their own."""
+    """The writes to routes, by id; `early`: opened before gates change in place. Those that are `blocked` have steps
+    of their own."""
 
+    early: dict[str, Write] = field(default_factory=dict)
     close: dict[str, Write] = field(default_factory=dict)
     open: dict[str, Write] = field(default_factory=dict)
     narrow: dict[str, Write] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
 
 
-def moves(work: Work, now: Find, mid: Find, moved: frozenset[str]) -> Moves:
-    """What is written to routes that are there or are to be opened. `now`, `mid`: plugins before and while routes
-    change; `moved`: services that will point elsewhere."""
+def moves(work: Work, finds: Finds, moved: frozenset[str]) -> Moves:
+    """What is written to routes that are there or are to be opened. `moved`: services that will point elsewhere."""
     made, look = Moves(), _Look(work)
     changed = [(before, after) for _key, before, after in work.put_of("routes")]
     for before, after in [*changed, *((row, None) for key, row in work.drops.items() if key[0] == "routes")]:
@@ -41,12 +42,65 @@ def moves(work: Work, now: Find, mid: Find, moved: frozenset[str]) -> Moves:
         elif after is not None and routing.covers(routing.match(after), routing.match(before)):
             made.open[after["id"]] = after, after
         else:
-            other = reference(before, "service") in moved or replaced(now, mid, before)
-            _losing(made, before, after, other)
-    made.blocked.update(*(_tangled(writes) for writes in (made.open, made.narrow)))
+            _losing(made, before, after, _other(finds, moved, before, after))
+    if moved or finds.changed:
+        _go_early(made, finds, moved, look)
+    made.blocked.update(*(_tangled(writes) for writes in (made.early, made.open, made.narrow)))
     if made.close or made.blocked:
         _close_safely(made, work, look)
     return made
+
+
+def _other(finds: Finds, moved: Container[str], before: Entity, after: Entity | None) -> bool:
+    """Whether what a route loses would meanwhile meet another gate, or another place."""
+    everywhere = after is None or after.get("paths") != before.get("paths")
+    gates = replaced(finds.now, finds.mid, before, everywhere=everywhere)
+    return reference(before, "service") in moved or next(gates, None) is not None
+
+
+def _go_early(made: Moves, finds: Finds, moved: Container[str], look: "_Look") -> None:
+    """A route that takes something from one whose gate or place changes goes before that: else what it takes would
+    meanwhile meet what is not meant for it. If its own gates do not allow that, the other is blocked."""
+    for id_, (_body, place) in list(made.open.items()):
+        near = (row for row in look.crowd.near(place) if look.there.get(row["id"]) is row)
+        robbed = {row["id"] for row in near if look.crowd.hides(place, row) and _differs(finds, moved, row, place)}
+        if not robbed or id_ in made.early:
+            continue
+        first = _before(made, look, id_)
+        if all(_ready(finds, moved, made.open[one][1]) for one in first):
+            made.early.update({one: made.open[one] for one in first})
+        else:
+            made.blocked.update(robbed)
+    for id_ in made.early:
+        del made.open[id_]
+
+
+def _differs(finds: Finds, moved: Container[str], robbed: Entity, place: Entity) -> bool:
+    service = reference(robbed, "service")
+    if service in moved and service != reference(place, "service"):
+        return True
+    mine = place["id"], reference(place, "service")
+    for row in replaced(finds.now, finds.mid, robbed, everywhere=False):
+        here = acting(finds.mid, row["name"], *mine)
+        if here is None or here["id"] != row["id"]:
+            return True
+    return False
+
+
+def _ready(finds: Finds, moved: Container[str], place: Entity) -> bool:
+    return reference(place, "service") not in moved and alike(finds.early, finds.mid, place)
+
+
+def _before(made: Moves, look: "_Look", id_: str) -> set[str]:
+    """A route, and all that must be opened before it."""
+    found, todo = {id_}, [id_]
+    while todo:
+        place = made.open[todo.pop()][1]
+        near = {row["id"] for row in look.crowd.near(place)} & made.open.keys() - found
+        more = {one for one in near if look.crowd.hides(made.open[one][1], place)}
+        found |= more
+        todo.extend(more)
+    return found
 
 
 def _leaves(before: Entity, after: Entity, moved: Container[str]) -> bool:
@@ -132,7 +186,8 @@ def _inherits(look: _Look, before: Entity, other: Entity, parts: Iterable[routin
 
 def _block_behind(moves: Moves, work: Work, look: _Look) -> None:
     """Routes that change and stand behind a blocked one are blocked too."""
-    changing = (moves.open.keys() | moves.close.keys() | moves.narrow.keys()) - moves.blocked
+    kinds = (moves.early, moves.close, moves.open, moves.narrow)
+    changing = {id_ for writes in kinds for id_ in writes} - moves.blocked
     todo = list(moves.blocked)
     while todo:
         id_ = todo.pop()
@@ -143,7 +198,7 @@ def _block_behind(moves: Moves, work: Work, look: _Look) -> None:
                     moves.blocked.add(other["id"])
                     todo.append(other["id"])
     for id_ in moves.blocked:
-        for writes in (moves.close, moves.open, moves.narrow):
+        for writes in kinds:
             writes.pop(id_, None)
 
 
@@ -151,6 +206,8 @@ def blocked(work: Work, ids: Iterable[str], step: str) -> list[Step]:
     """One of the four steps of blocked routes: nothing behind them; all they took and will take; only that; open."""
     made = []
     for id_ in sorted(ids):
+        if ("routes", id_) not in work.puts and ("routes", id_) not in work.drops and step in ("cover", "settle"):
+            continue
         before, after = work.actual.get("routes", id_), work.after("routes", id_)
         before = None if before and routing.parked(before) else before
         if step == "close" and before and reference(before, "service"):

@@ -7,6 +7,8 @@ in one write:
     revoke     credentials and groups that go (in effect at once); names that others will need are given free
     close      routes lose values that would otherwise meet a gate of something else
     prepare    all that is new or changed apart from what routes match; new routes are parked
+    early      routes get their values that take them from one whose gate changes next
+    replace    gates that change in place, if there was anything early; else they are with `prepare`
     uncover    gates go that hide the ones that are to act
     retarget   services point to another place
     open       routes get their values, those that hide others first
@@ -47,13 +49,16 @@ def ordered(work: Work, unsettled: frozenset[str]) -> Plan:
     """The phases. `unsettled`: timers that may not show yet what was written before."""
     draft = Drafting(unsettled)
     rows = _rows(work)
-    routes = moves.moves(work, rows.now, rows.mid, frozenset(key[1] for key, _before, _after in rows.retargeted))
+    routes = moves.moves(work, rows.finds, frozenset(key[1] for key, _before, _after in rows.retargeted))
     revoked = _revoked(work)
     draft.add("revoke", [_delete(work, key) for key in sorted(revoked)])
     draft.add("revoke", _released(work))
     draft.add("close", moves.blocked(work, routes.blocked, "close"), BOTH)
     _layered(draft, "close", routes.close, work, BOTH)
-    _prepare(draft, work, rows)
+    placed = {("plugins", id_) for id_ in rows.finds.placed} if routes.early else set()
+    _prepare(draft, work, rows, placed)
+    _layered(draft, "early", routes.early, work, BOTH)
+    draft.add("replace", [put("plugins", work.puts[key][1]) for key in sorted(placed)], BOTH)
     draft.add("uncover", [_ended(work, key) for key in sorted(rows.uncovered)], BOTH)
     targets = [put("services", after) for _key, _before, after in rows.retargeted]
     draft.add("retarget", targets, BOTH)
@@ -72,10 +77,9 @@ def ordered(work: Work, unsettled: frozenset[str]) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Plugins now and while routes change; gates that uncover others; plugins that end; services by what happens."""
+    """How plugins are found; gates that uncover others; plugins that end; services by what happens to them."""
 
-    now: gates.Find
-    mid: gates.Find
+    finds: gates.Finds
     uncovered: frozenset[Key]
     ended: frozenset[Key]
     retargeted: tuple[tuple[Key, Entity, Entity], ...]
@@ -96,14 +100,30 @@ def _rows(work: Work) -> _Rows:
     late = {gates.natural(row): row for key, row in ended.items() if key not in uncovered}
     late |= {gates.natural(row): row for key, row in work.drops.items() if key[0] == "plugins" and key not in ended}
     moved = [(key, before, after) for key, before, after in work.put_of("services") if before and _moved(before, after)]
-    return _Rows(
-        now=gates.finder(work.actual, {}),
+    now = gates.finder(work.actual, {})
+    placed = {key[1]: gates.natural(row) for key, _before, row in puts if key not in ended and _placed(now, row)}
+    added = {key: row for key, row in over.items() if row is not None and key not in placed.values()}
+    finds = gates.Finds(
+        now,
+        early=gates.finder(work.actual, added),
         mid=gates.finder(work.actual, over | late),
+        placed=frozenset(placed),
+        changed=frozenset(placed) | {key[1] for key in uncovered},
+    )
+    return _Rows(
+        finds,
         uncovered=frozenset(uncovered),
         ended=frozenset(ended),
         retargeted=tuple(one for one in moved if one[2].get("enabled", True)),
         disabled=tuple(after for _key, _before, after in moved if not after.get("enabled", True)),
     )
+
+
+def _placed(now: gates.Find, row: Entity) -> bool:
+    """Whether a gate is changed, or hides another when it comes; those of a consumer and those of all are left out."""
+    if row["name"] not in gates.GATES or reference(row, "consumer") or not gates.scoped(row):
+        return False
+    return gates.acting(now, row["name"], reference(row, "route"), reference(row, "service")) is not None
 
 
 def _moved(before: Entity, after: Entity) -> bool:
@@ -166,10 +186,11 @@ def _released(work: Work) -> list[Step]:
     return [steps[one] for one in sorted(steps)]
 
 
-def _prepare(draft: Drafting, work: Work, rows: _Rows) -> None:
+def _prepare(draft: Drafting, work: Work, rows: _Rows, placed: set[Key]) -> None:
     needed = {reference(after, "route") for _key, _before, after in work.put_of("plugins")}
     closed = frozenset({ROUTER}) & draft.pending
     later = {key for key, _before, _after in rows.retargeted} | {("services", one["id"]) for one in rows.disabled}
+    later |= placed
     for level in LEVELS:
         steps = []
         for key, before, after in sorted(work.put_of(*level), key=lambda one: one[0]):

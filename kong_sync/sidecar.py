@@ -99,7 +99,7 @@ class Sidecar:
     async def apply(self, update: Update) -> str | None:
         """Bring a response into Kong. The verdict: None, or what is wrong with which tenant. Raises Outage."""
         async with self._turn:
-            began = self._clock()
+            began, offered = self._clock(), self._offered
             try:
                 verdict = await self._apply(update)
             except TooMuch as error:
@@ -107,6 +107,11 @@ class Sidecar:
             except Unavailable as error:
                 self._outage(error)
                 raise Outage(str(error)) from None
+            except Refused:
+                raise  # of Kong as a whole, such as a token that is wrong
+            except Exception as error:  # of one tenant, which the parts of a rejected response will tell
+                log.exception("this is a defect of gatecast, please report it")
+                verdict, self._offered = f"{type(error).__name__}: a defect of gatecast, its log says more", offered
             self._end(verdict, self._clock() - began)
             return verdict
 

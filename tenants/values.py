@@ -244,17 +244,19 @@ def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def is_url(text: str) -> bool:
-    """Whether the text is a URL that can be asked for."""
+    """Whether the text is a URL that can be asked for, without a password in it: documents are shown and kept."""
     try:
         parts = urlsplit(text)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not any(c.isspace() for c in text)
+    named = bool(parts.hostname) and "@" not in parts.netloc
+    return parts.scheme in ("http", "https") and named and not any(c.isspace() for c in text)
 
 
 def _url(text: str) -> str:
     if not is_url(text):
-        raise fault("GC121", f"{text!r} is not a URL", "as in https://login.example.com/.well-known/jwks.json")
+        what = f"{text!r} is not a URL" if "@" not in text else "it is not a URL without a user and a password"
+        raise fault("GC121", what, "as in https://login.example.com/.well-known/jwks.json")
     return text
 
 

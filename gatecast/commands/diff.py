@@ -26,7 +26,7 @@ def command(a: str, b: str | None, exit_code: bool, stat: bool, no_resources: bo
     """Show what leads from one revision to another, or to a directory.
 
     A and B are revisions; without B, A is compared with the newest. A directory, a file or - for A: what
-    `gatecast apply -f A --prune` would change. Secrets are hidden.
+    `gatecast apply -f A --prune` would change, whoever gives it now. Secrets are hidden.
     """
     from gatecast.output import show
 
@@ -66,8 +66,9 @@ def directory(server: Server, place: str, after: str | None) -> dict[str, Any]:
         raise Usage(f"{place!r} is compared with the server, and with nothing else: leave out {after!r}")
     how = How("", dry_run=True, force=True, wait=False, timeout=0.0)
     written = apply.send(server, gathered(place), {**how.query, "prune": "true"})
+    changed = [one for one in written["changes"] if one["fields"] or one["change"] != "changed"]  # not whose it is
     return {
-        "before": written["revision"], "after": None, "documents": written["changes"],
+        "before": written["revision"], "after": None, "documents": changed,
         "resources": written["resources"], "problems": written["problems"],
     }  # fmt: skip
 

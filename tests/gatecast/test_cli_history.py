@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from consoles import Console
 from ledgers import answer
+from operators import SETTINGS
 from stores import FILE
 
 from tenants.documents import Key
+from tenants.reading import read
 from tenants.store import By, Write
 from xds.stream import Adjust, Ask
 
@@ -73,6 +75,10 @@ def test_diff_compares_a_directory_with_the_server(here: Console, gatecast: Run)
     changes = {f"{one['kind']}/{one['id']}": one["change"] for one in found["documents"]}
     assert (changes["Tenant/acme"], changes["Tenant/beta"]) == ("changed", "deleted")
     assert gatecast("diff", place, "3").code == 2
+    same = here.write("same.yaml", SETTINGS)
+    here.run(here.operator.ledger.write([Write.put(one.document.as_given()) for one in read(SETTINGS, "").documents],
+                                        FILE, force=True))  # fmt: skip
+    assert gatecast("diff", same, "--exit-code").out == "no difference\n"  # whose a document is, is none
     assert gatecast("diff", "1", "x").code == 2
     assert here.get("/revisions")["revisions"][0]["number"] == 1
 

@@ -7,6 +7,7 @@ import pytest
 from ledgers import API, BASICS, Json, drop, files, ledger, limited, problems, put, requests, tenants, until, versions
 from worlds import service, tenant
 
+from gatecast.ledger import Ledger
 from tenants.documents import Key
 from tenants.errors import Refused, Unavailable
 from tenants.store import By, Foreign, Store
@@ -28,9 +29,8 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-async def source(ledger_: object, name: str) -> str:
-    store: Store = ledger_.store  # type: ignore[attr-defined]
-    return (await store.document(Key("Tenant", name))).source
+async def source(of: Ledger, name: str) -> str:
+    return (await of.store.document(Key("Tenant", name))).source
 
 
 async def test_files_become_one_revision_and_each_change_another_with_its_author(url: str, folder: Path) -> None:

@@ -39,17 +39,20 @@ async def test_what_it_lists_is_a_revision_of_its_own_and_a_change_another(url: 
 
 
 async def test_what_it_forgets_stays_for_a_while_and_goes_then_and_comes_back(url: str) -> None:
-    async with registry(limited("acme", 1), limited("beta", 1)) as there, ledger(url, *BASICS) as one:
-        async with running(one, there.source(limits=RARE, caution=Caution(answers=3, seconds=0.0))):
-            there.documents = [limited("acme", 1)]
-            for count in (1, 2):
-                await one.sync(API)
-                assert tenants(one) == ["acme", "beta"], count
+    async with (
+        registry(limited("acme", 1), limited("beta", 1)) as there,
+        ledger(url, *BASICS) as one,
+        running(one, there.source(limits=RARE, caution=Caution(answers=3, seconds=0.0))),
+    ):
+        there.documents = [limited("acme", 1)]
+        for count in (1, 2):
             await one.sync(API)
-            assert tenants(one) == ["acme"]
-            there.documents.append(limited("beta", 5))
-            await one.sync(API)
-            assert requests(one, "beta") == 5
+            assert tenants(one) == ["acme", "beta"], count
+        await one.sync(API)
+        assert tenants(one) == ["acme"]
+        there.documents.append(limited("beta", 5))
+        await one.sync(API)
+        assert requests(one, "beta") == 5
 
 
 async def test_a_restart_does_not_forget_what_is_missing_and_writes_nothing_anew(url: str) -> None:
@@ -118,37 +121,46 @@ async def test_it_does_not_overwrite_operators_nor_they_it(url: str) -> None:
 
 
 async def test_a_restore_over_it_pins_until_it_is_unpinned(url: str) -> None:
-    async with registry(limited("acme", 1)) as there, ledger(url, *BASICS) as one:
-        async with running(one, there.source(limits=RARE)):
-            there.documents = [limited("acme", 2)]
-            await one.sync(API)
-            await one.restore(2, API)
-            assert requests(one, "acme") == 1
-            await one.sync(API)
-            assert (requests(one, "acme"), problems(one)) == (1, ["GC227 Tenant/acme"])
-            await one.unpin([Key("Tenant", "acme")], API)
-            await until(lambda: requests(one, "acme") == 2, "the registry's turn")
-            assert problems(one) == []
+    async with (
+        registry(limited("acme", 1)) as there,
+        ledger(url, *BASICS) as one,
+        running(one, there.source(limits=RARE)),
+    ):
+        there.documents = [limited("acme", 2)]
+        await one.sync(API)
+        await one.restore(2, API)
+        assert requests(one, "acme") == 1
+        await one.sync(API)
+        assert (requests(one, "acme"), problems(one)) == (1, ["GC227 Tenant/acme"])
+        await one.unpin([Key("Tenant", "acme")], API)
+        await until(lambda: requests(one, "acme") == 2, "the registry's turn")
+        assert problems(one) == []
 
 
 async def test_a_webhook_has_it_look_at_once_and_a_flood_of_them_looks_few_times(url: str) -> None:
     calm = Limits(every=3600.0, first=3600.0, floor=0.2, total=5.0)
-    async with registry(limited("acme", 1)) as there, ledger(url, *BASICS) as one:
-        async with running(one, there.source(limits=calm)):
-            there.documents = [limited("acme", 2)]
-            for _ in range(1000):
-                assert one.nudge("registry")
-            await until(lambda: requests(one, "acme") == 2, "the change")
-            assert len(there.asked) == 2
-            assert not one.nudge("somebody")
+    async with (
+        registry(limited("acme", 1)) as there,
+        ledger(url, *BASICS) as one,
+        running(one, there.source(limits=calm)),
+    ):
+        there.documents = [limited("acme", 2)]
+        for _ in range(1000):
+            assert one.nudge("registry")
+        await until(lambda: requests(one, "acme") == 2, "the change")
+        assert len(there.asked) == 2
+        assert not one.nudge("somebody")
 
 
 async def test_two_syncs_at_once_are_one(url: str) -> None:
-    async with registry(limited("acme", 1)) as there, ledger(url, *BASICS) as one:
-        async with running(one, there.source(limits=RARE)):
-            before = len(there.asked)
-            await asyncio.gather(*(one.sync(API) for _ in range(20)))
-            assert len(there.asked) == before + 1
+    async with (
+        registry(limited("acme", 1)) as there,
+        ledger(url, *BASICS) as one,
+        running(one, there.source(limits=RARE)),
+    ):
+        before = len(there.asked)
+        await asyncio.gather(*(one.sync(API) for _ in range(20)))
+        assert len(there.asked) == before + 1
 
 
 async def test_the_token_and_the_password_of_its_url_are_shown_nowhere() -> None:

@@ -1,18 +1,19 @@
 """The way back: any kept revision, byte for byte what it was; files and registries do not undo it silently."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from ledgers import API, BASICS, drop, ledger, limited, put, requests, tenants, versions
 from worlds import service, tenant
 
-from gatecast.ledger import Invalid, Ledger
+from gatecast.ledger import Invalid
 from tenants.documents import Key
 from tenants.errors import Refused
-from tenants.store import NotFound, Stale, Store
+from tenants.store import NotFound, Stale, Store, Write
 
 
-def change(dice: random.Random) -> list[object]:
+def change(dice: random.Random) -> list[Write]:
     """Some tenants put, some dropped; they are good whatever was before."""
     names = dice.sample([f"t{n}" for n in range(12)], dice.randint(1, 4))
     kept = [name for name in names if dice.random() < 0.7]
@@ -30,7 +31,7 @@ async def test_after_any_sequence_of_changes_a_restore_gives_the_very_same_versi
                 await one.restore(number, API)
                 assert versions(one) == seen[number]
             else:
-                await one.write(change(dice), API)  # type: ignore[arg-type]
+                await one.write(change(dice), API)
             seen[one.revision] = versions(one)
         for number in dice.sample(list(seen), 6):
             await one.restore(number, API)
@@ -62,18 +63,12 @@ async def test_a_restore_needs_a_reason_and_a_revision_that_is_kept(url: str) ->
     async with ledger(url, *BASICS) as one:
         await one.write(put(limited("acme", 1)), API)
         with pytest.raises(Refused, match="reason"):
-            await one.restore(1, _mute())
+            await one.restore(1, replace(API, reason=" "))
         with pytest.raises(NotFound):
             await one.restore(7, API)
         with pytest.raises(Stale):
             await one.restore(1, API, if_revision=1)
         assert requests(one, "acme") == 1
-
-
-def _mute() -> object:
-    from dataclasses import replace
-
-    return replace(API, reason=" ")
 
 
 async def test_what_was_in_force_comes_back_also_where_it_would_not_be_let_in_today(url: str) -> None:
@@ -108,6 +103,5 @@ async def test_a_restore_over_another_servers_newer_revision_counts_that_too(url
         assert (tenants(one), requests(one, "acme")) == (["acme"], 1)
         await other.load()
         assert versions(other) == versions(one)
-        assert isinstance(one, Ledger)
         assert [pin.key for pin in await one.store.pins()] == []
         assert (await one.store.document(Key("Tenant", "acme"))).source == "api"

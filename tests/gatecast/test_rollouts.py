@@ -7,8 +7,7 @@ import pytest
 from ledgers import API, BASICS, answer, client, drop, ledger, limited, put
 from worlds import service
 
-from gatecast.ledger import Ledger, Rollout
-from gatecast.rollouts import Rollouts
+from gatecast.ledger import Rollout
 from xds.stream import Adjust, Ask
 
 RDS = ("CDS", "EDS", "RDS")
@@ -117,17 +116,12 @@ async def test_what_is_remembered_is_bounded_and_of_the_rest_only_the_whole_is_k
         answer(one, proxy)
         for count in range(2, 8):
             await one.write(put(limited("acme", count)), API)
-        assert len(_made(one.rollouts)) == 3
+        assert len(one.rollouts._made) == 3
         assert states(one.rollout(2)) == {"old": "pending"}
         answer(one, proxy)
         assert all(one.rollout(number).done for number in range(8))
 
 
-def _made(rollouts: Rollouts) -> object:
-    return rollouts._made
-
-
 async def test_there_is_no_rollout_of_what_nobody_made(url: str) -> None:
     async with ledger(url, *BASICS) as one:
-        assert isinstance(one, Ledger)
         assert not one.rollout(99).done

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -11,12 +12,15 @@ from adsservers import GATEWAY, snapshot
 from catalogs import BASE, changes
 from prometheus_client import CollectorRegistry
 
+from gatecast.feeds import Feed
+from gatecast.outcomes import SourceState
 from gatecast.plane import Plane
 from gatecast.serve import SHOWN, told
 from gatecast.states import State
 from gatecast.telemetry import Clients, Telemetry, set_up_logs
-from tenants.errors import Problem
+from tenants.errors import Problem, Unavailable
 from tenants.keysets.fetcher import Fetcher
+from tenants.sources.folder import Folder
 from xds.hub import Hub
 from xds.metrics import Metrics
 from xds.stream import Adjust, Ask
@@ -98,3 +102,33 @@ def test_a_problem_is_logged_once_and_many_are_counted() -> None:
     assert lines[-1][2]["count"] == 7
     assert list(told(many, frozenset(many))) == []
     assert list(told((), frozenset(many))) == [(20, "problems solved", {"count": SHOWN + 7, "left": 0})]
+
+
+async def test_the_store_and_the_sources_tell_how_they_do() -> None:
+    telemetry, trouble = Telemetry(), ["it does not answer"]
+    states = SourceState("settings", "file", 5.0), SourceState("registry", "registry", None, "404")
+    telemetry.follow(lambda: trouble[0], lambda: states)
+    value = telemetry.registry.get_sample_value
+    assert value("gatecast_store_up") == 0
+    trouble[0] = ""
+    assert value("gatecast_store_up") == 1
+    names = [{"source": one.name} for one in states]
+    assert [value("gatecast_source_up", one) for one in names] == [1, 0]
+    assert [value("gatecast_source_success_timestamp_seconds", one) for one in names] == [5.0, None]
+
+
+async def test_what_sources_say_is_counted_and_timed() -> None:
+    telemetry, came = Telemetry(), iter((None, Unavailable("away")))
+
+    async def reconcile(_feed: Feed) -> None:
+        if error := next(came):
+            raise error
+
+    timed = telemetry.syncs.timed(reconcile)
+    feed = Feed(Folder(Path("settings")), timed, lambda _family: ())
+    await timed(feed)
+    with pytest.raises(Unavailable):
+        await timed(feed)
+    value, name = telemetry.registry.get_sample_value, feed.source.name
+    tries = [value("gatecast_syncs_total", {"source": name, "outcome": one}) for one in ("done", "failed")]
+    assert (tries, value("gatecast_sync_seconds_count", {"source": name})) == ([1, 1], 2)

@@ -93,6 +93,27 @@ DANGERS: dict[str, tuple[Rows, Rows]] = {
         [*BASE, *CATCH, route("r", hosts=["h0"], paths=["/a"])],
         [*BASE, *CATCH, route("r", paths=["/a"], headers=TWO), route("n", "s1", hosts=["h0"], paths=["/a"])],
     ),
+    "a gate lets more in while a guarded route within comes": (
+        [*BASE, route("r", paths=["/"]), gate("acl", "route", "r", allow=["g0"])],
+        [
+            *[*BASE, route("r", paths=["/"]), gate("acl", "route", "r", allow=["g0", "g1"])],
+            *[route("n", "s0", paths=["/a"]), gate("acl", "route", "n", allow=["g0"])],
+        ],
+    ),
+    "a service moves while a route within comes": (
+        [*BASE, route("r", paths=["/"])],
+        [*PEOPLE, *GROUPS, service("s0", "u3"), S1, *JWT, route("r", paths=["/"]), route("n", "s1", paths=["/a"])],
+    ),
+    "a gate lets more in while a route within comes whose gate changes too": (
+        [
+            *[*BASE, route("r", paths=["/"]), gate("acl", "route", "r", allow=["g0"])],
+            gate("acl", "service", "s1", allow=["g0", "g1"]),
+        ],
+        [
+            *[*BASE, route("r", paths=["/"]), gate("acl", "route", "r", allow=["g0", "g1"])],
+            *[route("n", "s1", paths=["/a"]), gate("acl", "service", "s1", allow=["g0"])],
+        ],
+    ),
     "a route changes host and path at once": (
         [*BASE, route("r", hosts=["h0"], paths=["/a"])],
         [*BASE, route("r", hosts=["h1"], paths=["/c"])],
@@ -177,6 +198,14 @@ def test_the_walk_finds_the_window_when_a_route_is_opened_at_once() -> None:
         ),
         ("a service moves while a tenant leaves", ["close", "retarget"]),
         ("two tenants swap hosts", ["open", "narrow"]),
+        (
+            "a gate lets more in while a guarded route within comes",
+            ["prepare", "prepare", "early", "replace"],
+        ),
+        (
+            "a gate lets more in while a route within comes whose gate changes too",
+            ["close", "prepare", "open", "reopen"],
+        ),
     ],
 )
 def test_only_what_is_in_danger_pays_for_it(name: str, phases: list[str]) -> None:

@@ -1,10 +1,12 @@
 """The whole way: documents, control plane, stream, sidecar, Admin API of the double, its data plane."""
 
 import re
+from typing import Any
 
 import kong_worlds
 import kongs
 import planes
+import pytest
 import sidecars
 from kong_double.double import Double
 from kong_double.timers import Timers
@@ -12,6 +14,8 @@ from kong_double.wire import Request, Response, as_json
 from sidecars import TENANTS, limit, limits, names
 
 from kong_sync.entities import KINDS, STAMPS
+from kong_sync.model import World
+from kong_sync.translate import Desired, translate
 from xds.waiting import until
 
 QUICK = Timers(period=0.02)
@@ -136,3 +140,22 @@ async def test_the_sidecar_is_in_the_list_of_clients_with_the_version_of_its_kon
         (client,) = served.plane.hub.clients.values()
         assert (client.node.id, client.gateway) == ("kong-1", "edge")
         assert client.node.build.endswith("kong 3.9.1")
+
+
+async def test_a_tenant_that_cannot_be_translated_is_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(world: World, *more: Any) -> Desired:
+        assert "bad" not in world.tenants, "a defect"
+        return translate(world, *more)
+
+    monkeypatch.setattr("kong_sync.sidecar.translate", broken)
+    async with (
+        Double(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + TENANTS) as served,
+        sidecars.sidecar(served, kong) as on,
+    ):
+        await sidecars.applied(on, served)
+        await served.apply(limit("acme", 8) + limit("bad", 1) + limit("new", 9))
+        await sidecars.applied(on, served)
+        assert limits(kong) == {"acme": 8, "new": 9}
+        (client,) = served.plane.hub.clients.values()
+        assert "a defect of gatecast" in client.of("TENANTS").error

@@ -1,4 +1,4 @@
-"""Fixtures of stores: a test that asks for `url` runs on both engines, a SQLite file and a database of a real PostgreSQL.
+"""Fixtures of stores: a test that asks for `url` runs on SQLite and on a real PostgreSQL.
 
 A conftest imports what its tests need.
 """

@@ -10,6 +10,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from gatecast.outcomes import SourceState
 from gatecast.plane import Plane
 from gatecast.telemetry import Telemetry
 from tenants.catalog import Changes
@@ -29,10 +30,11 @@ def registry() -> CollectorRegistry:
     plane = Plane(Hub(metrics, wall=lambda: 0.0))
     fetcher = Fetcher(plane.keyed)
     telemetry.watch(plane, fetcher)
+    telemetry.follow(lambda: "", lambda: (SourceState("settings", "file", 1.0),))
     plane.catalog = plane.catalog.apply(Changes(put=read(BROKEN, "a.yaml").documents)).catalog
     plane.hub.snapshots = {"edge": Snapshot.empty("edge")}
     fetcher.counts.kinds["dns"] += 1
-    for one in (*vars(metrics).values(), *vars(telemetry).values()):
+    for one in (*vars(metrics).values(), *vars(telemetry).values(), *vars(telemetry.syncs).values()):
         if isinstance(one, MetricWrapperBase) and one._labelnames:
             one.labels(*["x"] * len(one._labelnames))
     return telemetry.registry

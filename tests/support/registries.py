@@ -1,7 +1,7 @@
 """A settings registry over HTTP, for tests: it lists `documents`, says an ETag, and fails as it is told.
 
-    async with registries.registry(worlds.tenant("acme")) as there:
-        source = there.source()
+async with registries.registry(worlds.tenant("acme")) as there:
+    source = there.source()
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """A TCP relay whose target a test may change: what an Envoy calls its control plane, while the servers behind change.
 
-    async with relays.relay(first.port) as relay:
-        relay.move(second.port)         # open connections are cut, new ones go to the other
+async with relays.relay(first.port) as relay:
+    relay.move(second.port)         # open connections are cut, new ones go to the other
 """
 
 import asyncio

@@ -90,7 +90,9 @@ async def test_without_leave_to_migrate_an_old_schema_is_refused(bare: str) -> N
 async def test_a_newer_schema_is_refused_with_what_to_do(bare: str) -> None:
     await (await Store.open(bare)).close()
     await execute(bare, "UPDATE alembic_version SET version_num = '0099'")
-    with pytest.raises(NotOurs, match=rf"written by a newer gatecast \(schema 0099, this one knows {VERSION}\): upgrade"):
+    with pytest.raises(
+        NotOurs, match=rf"written by a newer gatecast \(schema 0099, this one knows {VERSION}\): upgrade"
+    ):
         await Store.open(bare)
 
 

@@ -1,0 +1,26 @@
+"""Forgets revisions that need not be kept any more, every hour. `gatecast.serve` runs it."""
+
+import asyncio
+
+import structlog
+
+from tenants.errors import Unavailable
+from tenants.store import By, Keep, Store
+
+EVERY = 3600.0  # seconds between two looks
+BY = By("gatecast", "server", "kept long enough")
+
+log = structlog.get_logger("gatecast")
+
+
+async def forget(store: Store, keep: Keep, every: float = EVERY) -> None:
+    """Forget what is too old, now and every so many seconds, until cancelled. While the store is away, later."""
+    while True:
+        try:
+            if count := await store.prune(keep, BY):
+                log.info("old revisions are forgotten", count=count)
+        except Unavailable as error:
+            log.warning("old revisions are kept: the store is away", error=str(error))
+        except Exception:
+            log.exception("old revisions could not be forgotten: this is a defect of gatecast, please report it")
+        await asyncio.sleep(every)

@@ -1,0 +1,40 @@
+"""Old revisions are forgotten by a running server, as far as its settings say."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from ledgers import until
+from stores import DANA, QUICK, put
+
+from gatecast.forgetting import forget
+from tenants.errors import Unavailable
+from tenants.store import Keep, Store
+
+
+async def test_old_revisions_go_at_the_start_and_the_store_may_be_away_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prune, tries = Store.prune, iter((Unavailable("away"), ValueError("a defect")))
+
+    async def sometimes(*given: object) -> int:
+        if error := next(tries, None):
+            raise error
+        return await prune(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "prune", sometimes)
+    async with await Store.open(f"sqlite:///{tmp_path}/store.db", pace=QUICK) as store:
+        for n in range(5):
+            await store.commit([put(n=n)], DANA)
+        with structlog.testing.capture_logs() as logs:
+            task = asyncio.create_task(forget(store, Keep(2, timedelta(0)), every=0.01))
+            await until(lambda: any(one["event"] == "old revisions are forgotten" for one in logs), "revisions to go")
+            task.cancel()
+            await asyncio.wait({task})
+        assert [one["log_level"] for one in logs] == ["warning", "error", "info"]
+        assert [one.number for one in await store.revisions()] == [5, 4]
+        (entry,) = [one for one in await store.audit.entries() if one.action == "prune"]
+        assert (entry.actor, entry.details["count"]) == ("gatecast", 3)
+        assert not (await store.audit.verify()).problems
