@@ -8,6 +8,7 @@ its own. The wait until a change is in effect is Kong's (here 0.5 s, with Kong's
 import asyncio
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -22,13 +23,13 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import kong_worlds  # noqa: E402
-import planes
-from kong_double.double import Double
-from kong_double.pages import Node
-from kong_double.timers import Timers
-from sidecars import limit
+import planes  # noqa: E402
+from kong_double.double import Double  # noqa: E402
+from kong_double.pages import Node  # noqa: E402
+from kong_double.timers import Timers  # noqa: E402
+from sidecars import limit  # noqa: E402
 
-from xds.waiting import until
+from xds.waiting import until  # noqa: E402
 
 CHANGES = 9
 
@@ -37,7 +38,8 @@ CHANGES = 9
 async def sidecar(served: planes.Served, kong: Double, port: int) -> AsyncIterator[int]:
     """The process; yields its id."""
     command = [
-        sys.executable, "-m", "gatecast.cli", "kong", "--admin", kong.admin_url, "--gateway", "edge", "--node", "kong-1",
+        sys.executable, "-m", "gatecast.cli", "kong", "--admin", kong.admin_url, "--gateway", "edge",
+        "--node", "kong-1",
         "--xds", f"127.0.0.1:{served.port}", "--listen", f"127.0.0.1:{port}", "--single", "--log-level", "error",
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
@@ -66,14 +68,12 @@ async def waited(port: int) -> float:
 
 
 def resident(pid: int) -> int:
-    """MiB, the most so far and now."""
+    """MiB in memory now."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) // 1024
 
 
 def free_port() -> int:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import cold
 import issuers
+import kong
 import load
 import on_demand
 import policies
@@ -33,6 +34,7 @@ PARTS = {
     "issuers": ("New issuers while 200 connections are open, 10,000 tenants", issuers.figures),
     "on_demand": ("Envoy's memory with all tables and with those asked for", on_demand.figures),
     "store": ("10,000 documents in one revision, a start from the store, one client's writes", store.figures),
+    "kong": ("The Kong sidecar against the double: first sync, one tenant's change, memory", kong.figures),
     "streams": ("1,000 delta streams, 10,000 tenants, one tenant changes", streams.figures),
 }
 

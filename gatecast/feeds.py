@@ -18,7 +18,7 @@ from gatecast.outcomes import SourceState
 from gatecast.together import together
 from tenants.catalog import Changes
 from tenants.documents import Key
-from tenants.errors import Problem, Unavailable
+from tenants.errors import GatecastError, Problem, Unavailable
 from tenants.reading import Given
 from tenants.sources.wishes import Wishes
 from tenants.store import By
@@ -133,19 +133,24 @@ class Feed:
 
     async def _try(self) -> bool:
         """Whether all was written that can be; False: again later."""
-        looks, self._trouble = self._looks, ""
-        try:
-            await self.reconcile(self)
-        except Unavailable as error:
-            self._trouble = str(error)
-            log.warning("changes wait: the store is away", source=self.source.name, error=str(error))
-        except Exception:
-            self._trouble = "a defect of gatecast: see the log"
-            log.exception("changes could not be applied: this is a defect of gatecast, please report it")
+        looks = self._looks
+        self._trouble, again = await self._reconciled()
         if looks and not self._trouble:
             self.written.set()
         async with self._turned:
             self._tried = looks
             self._turned.notify_all()
         self.on_turn()
-        return not self._trouble.startswith("the store")
+        return not again
+
+    async def _reconciled(self) -> tuple[str, bool]:
+        """What went wrong, "" if nothing did, and whether to try that again."""
+        try:
+            await self.reconcile(self)
+        except GatecastError as error:
+            log.warning("changes wait: the store does not take them", source=self.source.name, error=str(error))
+            return str(error), True
+        except Exception:
+            log.exception("changes could not be applied: this is a defect of gatecast, please report it")
+            return "a defect of gatecast: its log says more", False
+        return "", False

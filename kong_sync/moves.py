@@ -2,7 +2,7 @@
 `order`, which says when. Why: `docs/decisions/0012-kong-plan.md`.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -48,6 +48,7 @@ def moves(work: Work, finds: Finds, moved: frozenset[str]) -> Moves:
     made.blocked.update(*(_tangled(writes) for writes in (made.early, made.open, made.narrow)))
     if made.close or made.blocked:
         _close_safely(made, work, look)
+        _block_behind(made, work, look, lambda place: _robbed(finds, moved, look, place))
     return made
 
 
@@ -62,8 +63,7 @@ def _go_early(made: Moves, finds: Finds, moved: Container[str], look: "_Look") -
     """A route that takes something from one whose gate or place changes goes before that: else what it takes would
     meanwhile meet what is not meant for it. If its own gates do not allow that, the other is blocked."""
     for id_, (_body, place) in list(made.open.items()):
-        near = (row for row in look.crowd.near(place) if look.there.get(row["id"]) is row)
-        robbed = {row["id"] for row in near if look.crowd.hides(place, row) and _differs(finds, moved, row, place)}
+        robbed = _robbed(finds, moved, look, place)
         if not robbed or id_ in made.early:
             continue
         first = _before(made, look, id_)
@@ -73,6 +73,12 @@ def _go_early(made: Moves, finds: Finds, moved: Container[str], look: "_Look") -
             made.blocked.update(robbed)
     for id_ in made.early:
         del made.open[id_]
+
+
+def _robbed(finds: Finds, moved: Container[str], look: "_Look", place: Entity) -> set[str]:
+    """Routes as they are from which this one takes something, and whose gate or place changes."""
+    near = (row for row in look.crowd.near(place) if look.there.get(row["id"]) is row)
+    return {row["id"] for row in near if look.crowd.hides(place, row) and _differs(finds, moved, row, place)}
 
 
 def _differs(finds: Finds, moved: Container[str], robbed: Entity, place: Entity) -> bool:
@@ -172,7 +178,6 @@ def _close_safely(moves: Moves, work: Work, look: _Look) -> None:
         if any(_inherits(look, there[id_], row, parts) for row in left):
             moves.blocked.add(id_)
     moves.blocked.update(_tangled(moves.close))
-    _block_behind(moves, work, look)
 
 
 def _tangled(writes: Mapping[str, Write]) -> set[str]:
@@ -184,14 +189,17 @@ def _inherits(look: _Look, before: Entity, other: Entity, parts: Iterable[routin
     return any(look.crowd.hides(before, other, part) for part in parts)
 
 
-def _block_behind(moves: Moves, work: Work, look: _Look) -> None:
-    """Routes that change and stand behind a blocked one are blocked too."""
+def _block_behind(moves: Moves, work: Work, look: _Look, robbed: Callable[[Entity], set[str]]) -> None:
+    """Routes that change and stand behind a blocked one are blocked too, and those from which it takes something."""
     kinds = (moves.early, moves.close, moves.open, moves.narrow)
     changing = {id_ for writes in kinds for id_ in writes} - moves.blocked
     todo = list(moves.blocked)
     while todo:
         id_ = todo.pop()
-        for mine in (one for one in (look.there.get(id_), work.after("routes", id_)) if one):
+        after = work.after("routes", id_)
+        todo.extend(new := (robbed(after) if after else set()) - moves.blocked)
+        moves.blocked.update(new)
+        for mine in (one for one in (look.there.get(id_), after) if one):
             for other in look.crowd.near(mine):
                 if other["id"] in changing and look.crowd.hides(mine, other):
                     changing.remove(other["id"])

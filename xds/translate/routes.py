@@ -40,7 +40,7 @@ from xds.translate.matches import everything, preflights, taken
 from xds.translate.on_demand import late, patience
 from xds.translate.quotas import Shared
 from xds.translate.selectors import selection
-from xds.translate.tokens import Guard
+from xds.translate.tokens import Guard, unclaimed
 from xds.translate.uses import Needs, Specs, specs_of
 
 _ROUTE = "envoy.config.route.v3."
@@ -135,7 +135,7 @@ def _scope(key: str, table: str, on_demand: bool) -> Message:
 def _table(view: TenantView, specs: Specs, demands: _Demands) -> Message:
     suspended = view.tenant.status == "suspended"
     routes = [answers.suspended(view.tenant.id)] if suspended else _routes(view, specs, demands)
-    shared = {} if suspended else _shared(demands.of(view.policies))
+    shared = {} if suspended else _shared(demands.of(view.policies)) | unclaimed(view)
     table: Any = RouteConfiguration(
         name=view.tenant.id,
         request_headers_to_remove=_ours(view),

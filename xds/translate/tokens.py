@@ -58,25 +58,36 @@ AMBIGUOUS = "ambiguous"
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What one route demands of a token. `tenant` is set where the `claim` must name it; `forward`: (claim, header)."""
+    """What one route demands of a token. `tenant` is set where the `claim` must name it; `forward`: (claim, header).
+
+    `dropped`: headers that any route of the tenant makes of claims, so that nobody outside may set them.
+    """
 
     provider: Provider
     required: bool
     claim: str = ""
     tenant: str = ""
     forward: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def headers(self) -> frozenset[str]:
-        """Those that carry claims."""
-        return frozenset(name for _claim, name in self.forward)
+    dropped: frozenset[str] = frozenset()
 
 
 def guard(policy: Jwt, view: TenantView) -> Guard:
     """The policy as a route's demand, for this tenant."""
     made = provider(policy, view.gateway.allow_local_endpoints)
     claim = policy.tenant_claim or ""
-    return Guard(made, policy.required, claim, view.tenant.id if claim else "", policy.forward_claims)
+    return Guard(made, policy.required, claim, view.tenant.id if claim else "", policy.forward_claims, dropped(view))
+
+
+def dropped(view: TenantView) -> frozenset[str]:
+    """The headers that carry claims on any route of the tenant: a service may believe them on every one."""
+    said = (view.policies, *(one.policies for one in view.routes))
+    return frozenset(name for one in said if one.jwt for _claim, name in one.jwt.forward_claims)
+
+
+def unclaimed(view: TenantView) -> dict[str, Message]:
+    """What a table without `jwt` says for its routes: whoever has a token there says more."""
+    gone = frozenset() if view.policies.jwt else dropped(view)
+    return {CLAIMS: _changed(gone, ())} if gone else {}
 
 
 def claims() -> Message:
@@ -90,9 +101,9 @@ def configs(mine: Guard | None, theirs: Guard | None) -> dict[str, Message]:
     if mine is not None:
         found[mine.provider.shard] = _verified(f"{mine.provider.name}{'' if mine.required else '?'}")
         found[BINDING] = _bound(mine.claim, mine.tenant, mine.required)
-    forward = mine.forward if mine else ()
-    if forward or (theirs and theirs.forward):
-        found[CLAIMS] = _changed(theirs.headers if theirs else frozenset(), forward)
+    either = mine or theirs
+    if either is not None and either.dropped:
+        found[CLAIMS] = _changed(either.dropped, mine.forward if mine else ())
     return found
 
 
@@ -151,13 +162,12 @@ def _ambiguous(required: bool) -> Message:
 
 
 @lru_cache(maxsize=4096)
-def _changed(dropped: frozenset[str], forward: tuple[tuple[str, str], ...]) -> Message:
-    """Nobody outside may set these headers, where a token is missing too; then some carry claims.
-
-    What is dropped on a route that hands nothing on is what other routes of the tenant do: a service may believe it.
-    """
-    gone = sorted(dropped | {name for _claim, name in forward})
-    changes = [*(HeaderMutation(remove=name) for name in gone), *(HeaderMutation(append=one) for one in _told(forward))]
+def _changed(gone: frozenset[str], forward: tuple[tuple[str, str], ...]) -> Message:
+    """Nobody outside may set these headers, where a token is missing too; then some carry claims."""
+    changes = [
+        *(HeaderMutation(remove=name) for name in sorted(gone)),
+        *(HeaderMutation(append=one) for one in _told(forward)),
+    ]
     more = [] if all(map(_is_plain, (claim for claim, _name in forward))) else [text_functions()]
     mutations = Mutations(request_mutations=changes, formatters=more)
     return messages.pack(HeaderMutationPerRoute(mutations=mutations))

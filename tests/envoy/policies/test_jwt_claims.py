@@ -114,3 +114,16 @@ async def test_a_claim_cannot_smuggle_a_header(edge: edges.Edge, idp: idps.Idp, 
         answer = await edge.ask("acme", headers=tokens.bearer(token))
         assert (answer.status_code, edges.error(answer)) == (401, "token_invalid"), value
     assert edge.echo.count == before
+
+
+async def test_headers_that_one_route_makes_of_claims_nobody_sets_on_the_others(
+    edge: edges.Edge, idp: idps.Idp
+) -> None:
+    """The table itself has no `jwt`."""
+    await tokens.known(edge, idp)
+    one = {"policies": {"jwt": tokens.policy(idp, forward_claims={"sub": "x-user"})}}
+    await edge.put(edges.tenant("apart", routes={"b": one}))
+    assert (await told(edge, "apart", idp.token(sub="ann"), "/b"))["x-user"] == "ann"
+    said = await told(edge, "apart", None, "/a")
+    assert "x-user" not in said
+    assert said["x-plan"] == "spoofed"  # nobody's claim here
