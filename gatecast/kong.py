@@ -37,7 +37,7 @@ from kong_sync.listing import ours
 from kong_sync.model import TYPE_URLS
 from kong_sync.runner import Pace, Runner
 from kong_sync.sidecar import Sidecar
-from kong_sync.translate import ALONE, Options, translate
+from kong_sync.translate import Options, translate
 from kong_sync.whole import Whole
 from tenants.errors import Refused, Unavailable
 from xds.client import BACKOFF, OPTIONS, Backoff, Client, Node
@@ -143,7 +143,7 @@ async def _work(
         writer = database = Database(
             kong, told.gateway, executor, on.gauges, guard=told.guard, backup=backup, leases=leases
         )
-    sidecar = Sidecar(writer, on.gauges, options=Options(told.alone) if not told.alone else ALONE, wall=wall)
+    sidecar = Sidecar(writer, on.gauges, options=Options(told.alone), wall=wall)
     kept = Kept(sidecar.apply, told.state, told.gateway) if told.state else None
     build = f"gatecast {version()} kong {about.version}"
     client = Client(
@@ -151,7 +151,7 @@ async def _work(
         backoff=told.backoff,
     )  # fmt: skip
     if kept is not None and database is not None:
-        await _resume(kept, sidecar, database)
+        await _resume(kept, sidecar, database, Options(told.alone))
     for url in TYPE_URLS.values():
         client.subscribe(url, held=kept.versions(url) if kept else None)
     pace = Pace(AGAIN, told.pace.lease, told.pace.soon) if about.dbless else told.pace
@@ -194,13 +194,13 @@ def _wait(told: Told, kong: Admin) -> float:
     return kong.about.wait if told.single else kong.about.wait_everywhere
 
 
-async def _resume(kept: Kept, sidecar: Sidecar, database: Database) -> None:
+async def _resume(kept: Kept, sidecar: Sidecar, database: Database, options: Options) -> None:
     """Begin with the file if Kong holds just what it comes to; else ask for all afresh."""
     world = kept.load()
     if world is None:
         return
     await database.look()
-    await database.want(translate(world, options=None))
+    await database.want(translate(world, options=options))
     if database.planned():
         kept.forget()
         log.info("all is asked for afresh", why="Kong does not hold what the file of the last run comes to")

@@ -1,7 +1,7 @@
 """What a sidecar was told, in a file: after a restart only what differs comes.
 Called by `gatecast.kong`.
 
-The file is written at the end and after a reconciliation. It may be old: versions go by resource, and the server says
+The file is written at an orderly end. It may be old: versions go by resource, and the server says
 what is newer. It is used only if Kong holds just what it comes to (see `usable`), else all is asked for afresh.
 """
 

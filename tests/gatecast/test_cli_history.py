@@ -74,13 +74,16 @@ def test_diff_compares_a_directory_with_the_server(here: Console, gatecast: Run)
     changes = {f"{one['kind']}/{one['id']}": one["change"] for one in found["documents"]}
     assert (changes["Tenant/acme"], changes["Tenant/beta"]) == ("changed", "deleted")
     assert gatecast("diff", place, "3").code == 2
+    assert gatecast("diff", "1", "x").code == 2
+    assert here.get("/revisions")["revisions"][0]["number"] == 1
+
+
+def test_whose_a_document_is_makes_no_difference_to_a_directory(here: Console, gatecast: Run) -> None:
     same = here.write("same.yaml", SETTINGS)
     assert gatecast("apply", "-f", same).code == 0
     held = here.run(here.operator.store.current()).documents
     here.run(here.operator.ledger.write([Write.put(dict(one.body)) for one in held], FILE, force=True))
     assert gatecast("diff", same, "--exit-code").out == "no difference\n"  # whose a document is, is none
-    assert gatecast("diff", "1", "x").code == 2
-    assert here.get("/revisions")["revisions"][0]["number"] == 1
 
 
 def test_restore_is_a_new_revision_with_a_reason(here: Console, gatecast: Run) -> None:
