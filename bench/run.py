@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import api
 import cold
 import issuers
 import kong
@@ -35,6 +36,7 @@ PARTS = {
     "on_demand": ("Envoy's memory with all tables and with those asked for", on_demand.figures),
     "store": ("10,000 documents in one revision, a start from the store, one client's writes", store.figures),
     "kong": ("The Kong sidecar against the double: first sync, one tenant's change, memory", kong.figures),
+    "api": ("A change by the HTTP API, to traffic, 10,000 tenants", api.figures),
     "streams": ("1,000 delta streams, 10,000 tenants, one tenant changes", streams.figures),
 }
 

@@ -52,7 +52,7 @@ async def measure(tenants: int, changes: int) -> dict[str, Any]:
 
 def settled(served: planes.Served) -> bool:
     """Every type that an Envoy asks for was asked for, and every answer acknowledged."""
-    clients = list(served.plane.hub.clients.values())
+    clients = [one for one in served.plane.hub.clients.values() if one.machine.interests["LDS"].started]
     kinds = [client.machine.interests[kind] for client in clients for kind in ("CDS", "EDS", "LDS", "SRDS", "RDS")]
     return bool(kinds) and all(one.started and not one.pending and one.sent is None for one in kinds)
 

@@ -46,7 +46,7 @@ class Syncs:
             "gatecast_sync_seconds", "From what a source says to its revision", ["source"], buckets=SPANS,
             registry=registry,
         )  # fmt: skip
-        self.count = Total("gatecast_syncs", "Tries to write what a source says", ["source", "outcome"],
+        self.count = Total("gatecast_syncs", "Looks at a source", ["source", "outcome"],
                            registry=registry)  # fmt: skip
 
     def timed(self, reconcile: Callable[[Feed], Awaitable[None]]) -> Callable[[Feed], Awaitable[None]]:
@@ -56,7 +56,7 @@ class Syncs:
             name, began, outcome = feed.source.name, self._clock(), "failed"
             try:
                 await reconcile(feed)
-                outcome = "done"
+                outcome = "failed" if feed.source.trouble else "done"
             finally:
                 self.count.labels(name, outcome).inc()
                 self.seconds.labels(name).observe(self._clock() - began)

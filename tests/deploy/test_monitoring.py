@@ -37,6 +37,7 @@ VALUES = {
     ("gatecast_key_sources", "state"): {"fresh", "kept", "missing"},
     ("gatecast_problems", "severity"): {"error", "warning"},
     ("gatecast_notifications_total", "outcome"): {"sent", "failed"},
+    ("gatecast_syncs_total", "outcome"): {"done", "failed"},
     ("gatecast_notifications_total", "sink"): {"webhook", "mail"},
 }
 
