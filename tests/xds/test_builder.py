@@ -24,7 +24,6 @@ KIND_OF = {row.message: name for name, row in KINDS.items()}
 LIMITS = {"circuit_breaker": {"max_requests": 5}}
 
 
-
 class Bench:
     """A catalog and a builder that counts what it encodes, by kind and name."""
 
