@@ -6,6 +6,7 @@ Owned by `gatecast.ledger`, which notes what every revision changed; asked by th
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 
 from tenants.errors import Unavailable
 from xds.hub import Client, Hub
@@ -15,6 +16,7 @@ from xds.snapshot import Resource, Snapshot
 
 REVISIONS = 1024
 NAMES = 200_000  # in all revisions together
+LOOKED = 100  # revisions compared for one client's lag
 
 Versions = Mapping[str, Mapping[str, str | None]]
 """By kind and name: the version that a revision came to; None: it was removed."""
@@ -64,6 +66,20 @@ class Rollouts:
         clients = tuple(self._stand(client, revision) for client in self.hub.clients.values())
         done = revision <= self.newest and all(one.state == "has" for one in clients)
         return Rollout(revision, clients, done)
+
+    def lag(self) -> dict[str, int]:
+        """For each gateway how many of the newest revisions its most outdated client does not have, at most LOOKED."""
+        found = dict.fromkeys(self.hub.snapshots, 0)
+        for client in self.hub.clients.values():
+            found[client.gateway] = max(found.get(client.gateway, 0), self._behind(client))
+        return found
+
+    def _behind(self, client: Client) -> int:
+        """One that is idle has all; of the others most lack the newest alone."""
+        if all(not one.started or _idle(one) for one in client.machine.interests.values()):
+            return 0
+        newest = islice(reversed(self._made), LOOKED)
+        return sum(1 for _ in takewhile(lambda revision: self._stand(client, revision).state != "has", newest))
 
     async def wait(self, revision: int) -> None:
         """Wait until no client is pending."""

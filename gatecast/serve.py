@@ -103,7 +103,7 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
     telemetry.watch(plane, fetcher)
     ledger = Ledger(store, plane, on_publish=telemetry.applied)
     ledger.feeds += feeds(ledger, sources(settings), _teller(plane), telemetry.syncs.timed)
-    telemetry.follow(lambda: store.trouble, ledger.sources)
+    telemetry.follow(lambda: store.trouble, ledger.sources, ledger.rollouts.lag)
 
     def wrong() -> tuple[Trouble, ...]:
         faults = {one.name: one.last_error for one in ledger.sources() if one.last_error}

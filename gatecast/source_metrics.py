@@ -1,7 +1,7 @@
 """Metrics of the store and of the sources that fill it. `gatecast.telemetry` registers them."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client import Counter as Total
@@ -17,8 +17,13 @@ SPANS = (0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 15, 60)
 class Sources(Collector):
     """How the store and each source do, read when metrics are asked for."""
 
-    def __init__(self, trouble: Callable[[], str], states: Callable[[], Iterable[SourceState]]) -> None:
-        self._trouble, self._states = trouble, states
+    def __init__(
+        self,
+        trouble: Callable[[], str],
+        states: Callable[[], Iterable[SourceState]],
+        lag: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._trouble, self._states, self._lag = trouble, states, lag
 
     def collect(self) -> Iterable[Metric]:
         """Whether the store answered last time; of each source whether its last look was good, and when one was."""
@@ -35,6 +40,12 @@ class Sources(Collector):
                 when.add_metric([one.name], one.last_success)
         yield good
         yield when
+        behind = GaugeMetricFamily(
+            "gatecast_revision_lag", "Newest revisions that the most outdated client lacks", labels=["gateway"]
+        )
+        for gateway, count in sorted(self._lag().items()):
+            behind.add_metric([gateway], count)
+        yield behind
 
 
 class Syncs:

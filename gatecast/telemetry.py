@@ -6,7 +6,7 @@ Logs go to stderr. Names of metrics are part of the product (docs/operations.md)
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client import Counter as Total
@@ -128,9 +128,14 @@ class Telemetry:
         self.registry.register(Keys(keys))
         self.registry.register(Clients(plane.hub))
 
-    def follow(self, trouble: Callable[[], str], states: Callable[[], Iterable[SourceState]]) -> None:
-        """Show how the store (its trouble, "" if there is none) and the sources do, too."""
-        self.registry.register(Sources(trouble, states))
+    def follow(
+        self,
+        trouble: Callable[[], str],
+        states: Callable[[], Iterable[SourceState]],
+        lag: Callable[[], Mapping[str, int]],
+    ) -> None:
+        """Show how the store (its trouble, "" if there is none) and the sources do, and how far clients lag, too."""
+        self.registry.register(Sources(trouble, states, lag))
 
     def notified(self, sink: str, outcome: str, count: int) -> None:
         """Note messages; with `count` 0 that there may be some."""

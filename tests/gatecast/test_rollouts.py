@@ -39,6 +39,20 @@ async def test_each_client_has_it_when_it_has_acknowledged_what_changed(url: str
         assert one.rollout(done.revision).done
 
 
+async def test_the_lag_of_a_gateway_is_that_of_its_most_outdated_client(url: str) -> None:
+    async with ledger(url, *BASICS, limited("acme", 1), limited("beta", 1)) as one:
+        first, second = client(one, "first", RDS), client(one, "second", RDS)
+        answer(one, first)
+        answer(one, second)
+        assert one.rollouts.lag() == {"edge": 0}
+        for name in ("acme", "beta"):
+            await one.write(put(limited(name, 2)), API)
+        answer(one, first)
+        assert one.rollouts.lag() == {"edge": 2}
+        answer(one, second)
+        assert one.rollouts.lag() == {"edge": 0}
+
+
 async def test_a_client_that_asks_for_nothing_of_it_has_it(url: str) -> None:
     async with ledger(url, *BASICS, limited("acme", 1)) as one:
         proxy = client(one, "clusters", ("CDS", "EDS"))

@@ -107,11 +107,12 @@ def test_a_problem_is_logged_once_and_many_are_counted() -> None:
 async def test_the_store_and_the_sources_tell_how_they_do() -> None:
     telemetry, trouble = Telemetry(), ["it does not answer"]
     states = SourceState("settings", "file", 5.0), SourceState("registry", "registry", None, "404")
-    telemetry.follow(lambda: trouble[0], lambda: states)
+    telemetry.follow(lambda: trouble[0], lambda: states, lambda: {"edge": 3})
     value = telemetry.registry.get_sample_value
     assert value("gatecast_store_up") == 0
     trouble[0] = ""
     assert value("gatecast_store_up") == 1
+    assert value("gatecast_revision_lag", {"gateway": "edge"}) == 3
     names = [{"source": one.name} for one in states]
     assert [value("gatecast_source_up", one) for one in names] == [1, 0]
     assert [value("gatecast_source_success_timestamp_seconds", one) for one in names] == [5.0, None]

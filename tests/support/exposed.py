@@ -30,7 +30,7 @@ def registry() -> CollectorRegistry:
     plane = Plane(Hub(metrics, wall=lambda: 0.0))
     fetcher = Fetcher(plane.keyed)
     telemetry.watch(plane, fetcher)
-    telemetry.follow(lambda: "", lambda: (SourceState("settings", "file", 1.0),))
+    telemetry.follow(lambda: "", lambda: (SourceState("settings", "file", 1.0),), lambda: {"edge": 0})
     plane.catalog = plane.catalog.apply(Changes(put=read(BROKEN, "a.yaml").documents)).catalog
     plane.hub.snapshots = {"edge": Snapshot.empty("edge")}
     fetcher.counts.kinds["dns"] += 1
