@@ -81,18 +81,22 @@ class Tokens:
         return await self._used(token, now)
 
     async def revoke(self, id: str, by: By) -> Token:
-        """The token, good no more. Revoking twice changes nothing. Raises `NotFound`."""
+        """The token, good no more. Revoking twice changes nothing. Raises `NotFound`, which the audit tells too."""
         now = stamp(self.clock())
         async with self.database.writing() as connection:
             number, end = await rows.head(connection, lock=True)
             row = (await connection.execute(select(tokens).where(tokens.c.id == plain(id)))).one_or_none()
             if row is None:
-                raise NotFound(f"there is no token {id!r}")
-            if row.revoked:
+                made = trail.entry(by, now, "token revoke", f"token/{plain(id)}", "failed", {"why": "there is none"})
+                await rows.advance(connection, number, await trail.append(connection, end, made))
+            elif row.revoked:
                 return _token(row)
-            await connection.execute(update(tokens).where(tokens.c.id == row.id).values(revoked=now))
-            made = trail.entry(by, now, "token revoke", f"token/{row.id}", "done", {"name": row.name})
-            await rows.advance(connection, number, await trail.append(connection, end, made))
+            else:
+                await connection.execute(update(tokens).where(tokens.c.id == row.id).values(revoked=now))
+                made = trail.entry(by, now, "token revoke", f"token/{row.id}", "done", {"name": row.name})
+                await rows.advance(connection, number, await trail.append(connection, end, made))
+        if row is None:
+            raise NotFound(f"there is no token {id!r}")
         return replace(_token(row), revoked=now)
 
     async def all(self) -> tuple[Token, ...]:
