@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import api
+import clients
 import cold
 import issuers
 import kong
+import kong_plan
 import load
 import on_demand
 import policies
@@ -35,7 +37,9 @@ PARTS = {
     "issuers": ("New issuers while 200 connections are open, 10,000 tenants", issuers.figures),
     "on_demand": ("Envoy's memory with all tables and with those asked for", on_demand.figures),
     "store": ("10,000 documents in one revision, a start from the store, one client's writes", store.figures),
+    "kong_plan": ("A plan for Kong at 10,000 tenants", kong_plan.figures),
     "kong": ("The Kong sidecar against the double: first sync, one tenant's change, memory", kong.figures),
+    "clients": ("GET /api/v1/clients with 1,000 streams", clients.figures),
     "api": ("A change by the HTTP API, to traffic, 10,000 tenants", api.figures),
     "streams": ("1,000 delta streams, 10,000 tenants, one tenant changes", streams.figures),
 }
