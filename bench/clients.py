@@ -12,10 +12,10 @@ import structlog
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-import operators  # noqa: E402
+import operators
 
-from xds.kinds import KINDS  # noqa: E402
-from xds.stream import Adjust, Ask  # noqa: E402
+from xds.kinds import KINDS
+from xds.stream import Adjust, Ask
 
 STREAMS, ASKED = 1_000, 60
 
