@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ledgers import API, BASICS, drop, ledger, limited, put, requests, tenants, versions
@@ -10,7 +11,7 @@ from worlds import service, tenant
 from gatecast.ledger import Invalid
 from tenants.documents import Key
 from tenants.errors import Refused
-from tenants.store import NotFound, Stale, Store, Write
+from tenants.store import NotFound, Stale, Store, Write, backup, put_back
 
 
 def change(dice: random.Random) -> list[Write]:
@@ -105,3 +106,14 @@ async def test_a_restore_over_another_servers_newer_revision_counts_that_too(url
         assert versions(other) == versions(one)
         assert [pin.key for pin in await one.store.pins()] == []
         assert (await one.store.document(Key("Tenant", "acme"))).source == "api"
+
+
+async def test_a_backup_that_was_put_back_serves_the_very_same_versions(url: str, tmp_path: Path) -> None:
+    async with ledger(url, *BASICS, limited("acme", 1)) as one:
+        await one.write(put(limited("acme", 2), limited("beta", 3)), API)
+        served = versions(one)
+        await backup(url, tmp_path / "copy")
+    target = f"sqlite:///{tmp_path}/back.db"
+    await put_back(tmp_path / "copy", target)
+    async with ledger(target) as back:
+        assert versions(back) == served
