@@ -11,11 +11,11 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import stamina
@@ -35,26 +35,39 @@ def binaries() -> Path:
     return Path(found.origin).parent / "pginstall18" / "bin"
 
 
-def _as_user(directory: Path) -> dict[str, Any]:
-    """How to start a program: as nobody if we are root."""
+AS_NOBODY = """
+import os, pwd, sys
+nobody = pwd.getpwnam("nobody")
+os.setgroups([]), os.setgid(nobody.pw_gid), os.setuid(nobody.pw_uid)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def _as_user(directory: Path) -> list[str]:
+    """What goes before a program's command: as root, a step that becomes nobody.
+
+    Not `Popen(user=...)`: with it Python forks in place of vfork, and a fork of a process in which gRPC is at work may
+    die (SIGSEGV) before it becomes the program.
+    """
     if os.geteuid() != 0:
-        return {"cwd": directory}
+        return []
     nobody = pwd.getpwnam("nobody")
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)
-    return {"cwd": directory, "user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    return [sys.executable, "-S", "-c", AS_NOBODY]
 
 
 class Postgres:
     """A server of our own, which a test may kill. It listens on a socket in its directory alone."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory, self.how = directory, _as_user(directory)
+        self.directory, self.prefix = directory, _as_user(directory)
         self.process: subprocess.Popen[bytes] | None = None
         initdb = ["initdb", "-D", "data", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", "postgres"]
         self._run([*initdb, "--no-sync"])
 
     def _run(self, command: list[str]) -> None:
-        done = subprocess.run([binaries() / command[0], *command[1:]], capture_output=True, text=True, **self.how)
+        started = [*self.prefix, str(binaries() / command[0]), *command[1:]]
+        done = subprocess.run(started, capture_output=True, text=True, cwd=self.directory)
         assert done.returncode == 0, done.stderr
 
     @property
@@ -65,14 +78,24 @@ class Postgres:
     def start(self, *settings: str) -> None:
         """Start it, and wait until it answers."""
         options = [part for one in ("max_connections=200", *settings) for part in ("-c", one)]
-        command = [binaries() / "postgres", "-D", "data", "-h", "", "-k", self.directory, *options]
+        command = [
+            *self.prefix,
+            str(binaries() / "postgres"),
+            "-D",
+            "data",
+            "-h",
+            "",
+            "-k",
+            str(self.directory),
+            *options,
+        ]
         with (self.directory / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stderr=log, **self.how)
+            self.process = subprocess.Popen(command, stderr=log, cwd=self.directory)
         for attempt in stamina.retry_context(
             on=psycopg.OperationalError, timeout=30, attempts=None, wait_initial=0.02, wait_max=0.1
         ):
             with attempt:
-                assert self.process.poll() is None, (self.directory / "log").read_text()
+                assert self.process.poll() is None, (self.process.returncode, (self.directory / "log").read_text())
                 psycopg.connect(self.url).close()
 
     def crash(self) -> None:
