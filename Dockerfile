@@ -6,6 +6,7 @@ COPY protos protos
 COPY tenants tenants
 COPY xds xds
 COPY kong_sync kong_sync
+COPY kong_double kong_double
 COPY gatecast gatecast
 # A constraint cannot carry hashes.
 RUN sed -E '/^ +--hash/d; s/ *\\$//' requirements.lock > constraints.txt \

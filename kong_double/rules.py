@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
 from kong_double.refusals import Errors, Json
 
 Rule = Callable[[Json, Errors], None]

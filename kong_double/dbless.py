@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+
 from kong_double import admin, bodies, refusals, schema, shapes
 from kong_double.pages import ZEROS
 from kong_double.refusals import Errors, Json, Refusal
 from kong_double.schema import UUID
 from kong_double.store import reference
 from kong_double.wire import Request
-
 from kong_sync.entities import KINDS, Kind
 
 SPACE = uuid.UUID("fd02801f-0957-4a15-a55a-c8d9606f30b5")

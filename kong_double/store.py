@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import immutables
+
 from kong_double import refusals
 from kong_double.refusals import Json
-
 from kong_sync.entities import KINDS, Kind
 
 Table = immutables.Map[str, Json]

@@ -5,6 +5,7 @@ answer that would come too late a ReadTimeout, at once.
 """
 
 import httpx
+
 from kong_double.double import Double
 from kong_double.wire import Request
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+
 from kong_double import refusals, schemas
 from kong_double.refusals import Errors, Json
 from kong_double.schema import Field, fields
 from kong_double.store import Store, reference
-
 from kong_sync.entities import KINDS, Kind
 
 URL = re.compile(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import jwt as pyjwt
+
 from kong_double.passage import Passage, exits
 from kong_double.refusals import Json
 from kong_double.rules import PERIODS

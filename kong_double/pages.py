@@ -11,7 +11,6 @@ from kong_double import admin, bodies, plugin_schemas, refusals, rules, schema, 
 from kong_double.refusals import Json
 from kong_double.schema import UUID
 from kong_double.wire import Request
-
 from kong_sync.entities import KINDS
 
 VERSION = "3.9.1"

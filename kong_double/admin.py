@@ -16,7 +16,6 @@ from kong_double.refusals import Errors, Json, Refusal
 from kong_double.schema import UUID, Field
 from kong_double.store import Store, reference
 from kong_double.wire import Headers, Request, Response, as_json
-
 from kong_sync.entities import KINDS, Kind
 
 COLLECTIONS: Mapping[str, Kind] = {kind.path: kind for kind in KINDS.values() if not kind.nested}
