@@ -1,1 +1,1 @@
-"""A double of Kong 3.9.1 for tests, benchmarks and `gatecast demo --kong`: see `double`. It serves nobody in production."""
+"""A double of Kong 3.9.1 for tests, benchmarks and `gatecast demo --kong`: see `double`. It serves nobody for real."""

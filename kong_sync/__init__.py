@@ -1,1 +1,1 @@
-"""The Kong side. Empty until its issue: nothing here pretends to work."""
+"""The Kong side: the tenants' settings as Kong's entities, planned and written to its Admin API by the sidecar."""
