@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatecast.answers import failure
 from gatecast.faults import Fail, of_error
 from tenants.errors import Unavailable
+from tenants.sources.webhook import SIGNATURES
 from tenants.store import ROLES, By
 
 OPEN: Final = ""
@@ -30,6 +31,7 @@ FAILURES: Final = 30  # of one address in `WINDOW`; more are not even looked at
 WINDOW: Final = 60.0  # seconds
 AUDITED: Final = 60  # failures in `WINDOW` that are written down: the audit is not to be filled from outside
 ADDRESSES: Final = 10_000  # remembered
+CALL: Final = 64 << 10  # bytes of a signed call
 
 log = structlog.get_logger("gatecast.access")
 
@@ -44,6 +46,8 @@ class Who:
 
 LOCAL: Final = Who("local", "admin")
 """Whoever is on this machine, where nobody else can reach the server."""
+REGISTRY: Final = Who("registry", WEBHOOK)
+"""Who knows the secret of the registry's webhook."""
 ANYBODY: Final = Who("anonymous", "viewer")
 """Whoever reaches a server that was told `--insecure`."""
 
@@ -81,6 +85,8 @@ RULES: Final[tuple[Rule, ...]] = (
     *_of("admin", "POST", "/tokens"),
     *_of("admin", "DELETE", "/tokens/{id}"),
 )
+ENDLESS: Final = frozenset({f"{API}/events"})
+"""Paths whose answer does not end, so that HEAD has no meaning there."""
 NUMBERS: Final = frozenset({"number", "one", "other"})
 """The parts of paths that are numbers of revisions."""
 _PATTERNS: dict[str, re.Pattern[str]] = {}
@@ -106,7 +112,8 @@ def least(method: str, path: str) -> str:
 
 def methods(path: str) -> str:
     """The methods a path takes, as an `Allow` header has them."""
-    return ", ".join(method for rule in RULES if _pattern(rule.path).fullmatch(path) for method in rule.methods.split())
+    known = [method for rule in RULES if _pattern(rule.path).fullmatch(path) for method in rule.methods.split()]
+    return ", ".join([*known, *(["HEAD"] if "GET" in known and path not in ENDLESS else [])])
 
 
 def may(who: Who, role: str) -> bool:
@@ -163,6 +170,8 @@ class Counted:
 
 Judge = Callable[[str, bool], Awaitable[Who | None]]
 """Says whose credentials these are, if they are good; told whether the request only reads. Raises `Unavailable`."""
+Signed = Callable[[Mapping[str, str], bytes], bool]
+"""Says whether headers sign a body with the secret of the registry's webhook."""
 Record = Callable[[By, str, str, str], Awaitable[object]]
 """Writes down an attempt: by whom, action, target, outcome. Raises `Unavailable`."""
 
@@ -175,6 +184,7 @@ class Access:
     judge: Judge | None = None
     known: Callable[[str], bool] = lambda credentials: False  # good a moment ago: needs no judge
     record: Record | None = None
+    signed: Signed | None = None
 
 
 class Guard:
@@ -188,8 +198,10 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        headers = Headers(scope=scope)
-        judged = await self._judged(scope, headers)
+        headers, body = Headers(scope=scope), None
+        if self._access.signed is not None and _called(scope, headers):
+            body, receive = await _read(receive)
+        judged = await self._judged(scope, headers, body)
         if isinstance(judged, Who):
             scope.setdefault("state", {})["who"] = judged
             return await self.app(scope, receive, send)
@@ -197,7 +209,7 @@ class Guard:
         response = failure(judged.status, judged.message, judged.code, (), accept, judged.headers)
         await response(scope, receive, send)
 
-    async def _judged(self, scope: Scope, headers: Headers) -> Who | Fail:
+    async def _judged(self, scope: Scope, headers: Headers, body: bytes | None) -> Who | Fail:
         role = least(scope["method"], scope["path"])
         if role == OPEN:
             return Who("", "")
@@ -206,7 +218,7 @@ class Guard:
                 scope, _fail(403, "cross_origin", f"a page of {page[:255]} may not ask for this")
             )
         try:
-            who = await self._who(scope, headers)
+            who = await self._who(scope, headers) if body is None else await self._signer(scope, headers, body)
         except Unavailable as error:
             return of_error(error)
         if isinstance(who, Fail):
@@ -225,11 +237,20 @@ class Guard:
         token = bearer(given[0]) if len(given) == 1 else None
         address = _address(scope)
         if token is not None and self._counted.too_many(address) and not self._access.known(token):
-            why = "too many failures from your address: wait a minute"
-            return _fail(429, "too_many_failures", why, **{"retry-after": str(int(WINDOW))})
+            return _FLOOD
         judge = self._access.judge
         who = await judge(token, scope["method"] in SAFE) if judge and token is not None else None
         return who or await self._failure(scope, _unknown("these credentials are not good, or not any more"))
+
+    async def _signer(self, scope: Scope, headers: Headers, body: bytes) -> Who | Fail:
+        """A registry that signs its call instead of showing the secret."""
+        if self._counted.too_many(_address(scope)):
+            return _FLOOD
+        if len(body) > CALL:
+            return _fail(413, "too_large", f"the body has more than {CALL >> 10} KiB")
+        if self._access.signed is not None and self._access.signed(headers, body):
+            return REGISTRY
+        return await self._failure(scope, _unknown("the signature is not that of this body and our secret"))
 
     async def _failure(self, scope: Scope, fail: Fail, actor: str = "unknown") -> Fail:
         """Counted, and written down unless there are too many."""
@@ -246,6 +267,26 @@ class Guard:
         return fail
 
 
+def _called(scope: Scope, headers: Headers) -> bool:
+    """Whether this is a signed call of the webhook: what is signed is read before anybody is believed."""
+    return least(scope["method"], scope["path"]) == WEBHOOK and any(name in headers for name in SIGNATURES)
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """The body, or a little more than `CALL` of it, and a way to receive it once more."""
+    read: list[Message] = []
+    while sum(len(one.get("body", b"")) for one in read) <= CALL:
+        read.append(await receive())
+        if not read[-1].get("more_body"):
+            break
+    left = iter(read)
+
+    async def again() -> Message:
+        return next(left, None) or await receive()
+
+    return b"".join(one.get("body", b"") for one in read), again
+
+
 def _address(scope: Scope) -> str:
     client = scope.get("client")
     return str(client[0]) if client else ""
@@ -253,6 +294,11 @@ def _address(scope: Scope) -> str:
 
 def _fail(status: int, code: str, message: str, **headers: str) -> Fail:
     return Fail(status, code, message, headers=headers)
+
+
+_FLOOD: Final = _fail(
+    429, "too_many_failures", "too many failures from your address: wait a minute", **{"retry-after": f"{WINDOW:.0f}"}
+)
 
 
 def _unknown(message: str) -> Fail:

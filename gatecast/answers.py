@@ -6,7 +6,7 @@ import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -137,6 +137,23 @@ class Envelope:
             await self.app(scope, receive, marked)
         except Exception:
             log.exception("request failed", request_id=request_id, path=scope["path"])
+
+
+class Heads:
+    """Around an app: HEAD is GET without the body. Not under the paths of `endless` streams, which GET never leaves."""
+
+    def __init__(self, app: ASGIApp, endless: Collection[str] = ()) -> None:
+        self.app = app
+        self._endless = endless
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] in self._endless:
+            return await self.app(scope, receive, send)
+
+        async def bare(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app({**scope, "method": "GET"}, receive, bare)
 
 
 class LocalHosts:

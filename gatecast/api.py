@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from gatecast import answers
 from gatecast.about import version
-from gatecast.access import API, HEALTH, Access, Guard, methods
+from gatecast.access import API, ENDLESS, HEALTH, Access, Guard, methods
 from gatecast.events import Feed
 from gatecast.faults import Error, Fail
 from gatecast.http import admin, asking, documents, events, fleet, health, overview, revisions, tenancy, upkeep
@@ -46,7 +46,7 @@ def app(
     """
     made = routed(plane, registry, clock, wall, ledger, feed or Feed(plane, ledger, "", wall), forget)
     guarded: ASGIApp = Guard(made, access, clock)
-    return answers.Envelope(answers.LocalHosts(guarded) if local else guarded)
+    return answers.Envelope(answers.Heads(answers.LocalHosts(guarded) if local else guarded, ENDLESS))
 
 
 def routed(
@@ -67,6 +67,7 @@ def routed(
 
     made = FastAPI(
         title="gatecast", version=version(), docs_url=None, redoc_url=None, openapi_url="/openapi.json",
+        redirect_slashes=False,
         description="The settings of every tenant, what every proxy holds and refused, who changed what, and the way "
         "back.", dependencies=[Depends(asking.strict)],
     )  # fmt: skip

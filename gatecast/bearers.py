@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import jwt
 
-from gatecast.access import WEBHOOK, Who
+from gatecast.access import REGISTRY, Who
 from tenants.errors import Unavailable
 from tenants.keysets.fetcher import Fetcher
 from tenants.keysets.keys import Key
@@ -142,7 +142,7 @@ def judges(
 
     async def judge(text: str, reads: bool) -> Who | None:
         if registry and hmac.compare_digest(text.encode(), registry.encode()):
-            return Who("registry", WEBHOOK)
+            return REGISTRY
         if text.count(".") == 2:
             return await jwts.judge(text, reads) if jwts else None
         return await tokens.judge(text, reads) if tokens else None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gatecast.access import ANYBODY, LOCAL, Access
 from gatecast.bearers import Jwts, Provider, Tokens, judges
@@ -10,6 +11,7 @@ from gatecast.config import Settings
 from tenants.keysets.fetcher import Fetcher
 from tenants.keysets.source import Source
 from tenants.keysets.state import State
+from tenants.sources.webhook import signed
 from tenants.store import Store
 from xds.identity import Trust
 
@@ -35,7 +37,8 @@ def entrance(settings: Settings, store: Store) -> Entrance:
     tokens, jwts = Tokens(store.tokens.verify), _jwts(settings)
     unnamed = LOCAL if settings.alone else ANYBODY if settings.insecure and not settings.named else None
     secret = settings.registry_secret.get_secret_value() if settings.registry_secret else ""
-    access = Access(unnamed, judges(tokens, jwts, secret), tokens.known, store.audit.record)
+    by_secret = partial(signed, secret) if secret else None
+    access = Access(unnamed, judges(tokens, jwts, secret), tokens.known, store.audit.record, by_secret)
     return Entrance(access, tokens, jwts.fetcher if jwts else None)
 
 

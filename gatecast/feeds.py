@@ -20,7 +20,7 @@ from tenants.catalog import Changes
 from tenants.documents import Key
 from tenants.errors import GatecastError, Problem, Unavailable
 from tenants.reading import Given
-from tenants.sources.wishes import Wishes
+from tenants.sources.wishes import KEPT_OUT, Wishes
 from tenants.store import By
 
 PATIENCE = 60.0  # seconds that a sync waits for a source
@@ -51,6 +51,10 @@ class Source(Protocol):
 
 
 def _nothing() -> None: ...
+
+
+def _kept_out(problems: Iterable[Problem]) -> bool:
+    return any(one.code in KEPT_OUT for one in problems)
 
 
 @dataclass(slots=True, eq=False)
@@ -85,8 +89,8 @@ class Feed:
     def state(self) -> SourceState:
         """How it does."""
         trouble = self.source.trouble or self._trouble
-        count = len(self.wishes.whole)
-        return SourceState(self.source.name, self.family, self._success, trouble, count, self.source.next)
+        count, out = len(self.wishes.whole), sum(map(_kept_out, self.told.values()))
+        return SourceState(self.source.name, self.family, self._success, trouble, count, self.source.next, out)
 
     def by(self, sources: Sequence[str]) -> By:
         """The author of one set of its changes, from these files."""

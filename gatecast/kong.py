@@ -135,11 +135,11 @@ async def _work(
     who = f"{told.node}@{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
     leases = None if about.dbless else Leases(kong, told.gateway, who, wall=wall)
     database: Database | None = None
+    backup = keeper(told.backups, told.gateway, ours(told.gateway)) if told.backups else lambda _state: None
     if leases is None:
-        writer: Whole | Database = Whole(kong, on.gauges, guard=told.guard)
+        writer: Whole | Database = Whole(kong, on.gauges, guard=told.guard, backup=backup)
     else:
         executor = Executor(kong, partial(_wait, told, kong), on.gauges, stopping=on.stopping, clock=clock, sleep=sleep)
-        backup = keeper(told.backups, told.gateway, ours(told.gateway)) if told.backups else lambda _state: None
         writer = database = Database(
             kong, told.gateway, executor, on.gauges, guard=told.guard, backup=backup, leases=leases
         )

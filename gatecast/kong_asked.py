@@ -5,16 +5,18 @@ import os
 import socket
 
 from gatecast.about import version
+from gatecast.kong import Told, channel
 from kong_sync.model import TYPE_URLS, World
 from kong_sync.sidecar import KINDS, decoded, with_shared
 from tenants.errors import Refused, Unavailable
-from xds.client import Client, Node, Update, plain
+from xds.client import Client, Node, Update
 
 PATIENCE = 10.0
 
 
-async def asked(xds: str, gateway: str) -> World:
-    """The world, whole. Raises Unavailable if it does not come, Refused if it cannot be read."""
+async def asked(told: Told) -> World:
+    """The world of this gateway, whole. Raises Unavailable if it does not come, Refused if it cannot be read."""
+    xds, gateway = told.xds, told.gateway
     found, came, faults = World(), set[str](), list[str]()
 
     async def take(update: Update) -> str | None:
@@ -33,7 +35,7 @@ async def asked(xds: str, gateway: str) -> World:
         return None
 
     node = Node(f"kong-drift@{socket.gethostname()}:{os.getpid()}", gateway, f"gatecast {version()}")
-    client = Client(lambda: plain(xds), node, take)
+    client = Client(channel(told), node, take)
     for url in TYPE_URLS.values():
         client.subscribe(url)
     try:

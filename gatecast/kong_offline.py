@@ -1,5 +1,5 @@
 """Settings of a directory as a Kong should hold them, without a control plane: what `gatecast kong diff`, `sync` and
-`export` compare with. And the other way: a Kong as these commands see it.
+`export` compare with. And the other way: a Kong as these commands see it (`kong_steps` compares and writes).
 """
 
 import asyncio
@@ -14,14 +14,17 @@ from immutables import Map
 
 from gatecast.exits import Conflict, NotFound, Usage
 from gatecast.offline import load
-from gatecast.output import counted
+from gatecast.output import counted, note
 from kong_sync.admin import Access, Admin, connected
-from kong_sync.answers import doubts
+from kong_sync.answers import Missing, doubts
+from kong_sync.backups import keeper
 from kong_sync.database import GUARD, Database, Guard
 from kong_sync.executor import Executor
 from kong_sync.gauges import Gauges
 from kong_sync.lease import Leases
+from kong_sync.listing import ours
 from kong_sync.model import World, shared, tenant
+from kong_sync.whole import Whole
 from tenants.catalog import Catalog, Touched
 from tenants.errors import Refused, Unavailable
 from tenants.keysets.fetcher import Fetcher
@@ -93,24 +96,43 @@ async def fetched(sources: frozenset[Source]) -> Map[Source, str]:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A Kong that answers. `leases` are None where it has no database."""
+    """A Kong that answers. One without a database has `whole`, and no `leases`."""
 
     kong: Admin
     database: Database
     leases: Leases | None
+    whole: Whole | None
 
 
 @contextlib.asynccontextmanager
-async def opened(access: Access, gateway: str, guard: Guard = GUARD, *, single: bool = False) -> AsyncIterator[Opened]:
-    """A Kong for one command. Raises Refused, Unavailable."""
-    async with connected(access) as kong:
-        doubts(kong.about)
+async def reached(access: Access) -> AsyncIterator[Admin]:
+    """A Kong that says who it is. Raises Refused, Unavailable, NotFound if somebody else answers."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            kong = await stack.enter_async_context(connected(access))
+        except Missing:
+            named = f"no workspace {access.workspace!r}, or no Admin API," if access.workspace else "no Admin API"
+            raise NotFound(f"there is {named} of Kong at {access.url}: it answers 404") from None
+        yield kong
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    access: Access, gateway: str, guard: Guard = GUARD, *, single: bool = False, backups: Path | None = None
+) -> AsyncIterator[Opened]:
+    """A Kong for one command. `backups`: see `kong_sync.backups`. Raises Refused, Unavailable."""
+    async with reached(access) as kong:
+        for one in doubts(kong.about):
+            note(f"Warning: {one}")
         gauges = Gauges()
         wait = kong.about.wait if single else kong.about.wait_everywhere
+        backup = keeper(backups, gateway, ours(gateway)) if backups else lambda _state: None
         who = f"gatecast kong@{socket.gethostname()}:{os.getpid()}"
         leases = None if kong.about.dbless else Leases(kong, gateway, who)
         executor = Executor(kong, lambda: wait, gauges)
-        yield Opened(kong, Database(kong, gateway, executor, gauges, guard=guard, leases=leases), leases)
+        database = Database(kong, gateway, executor, gauges, guard=guard, backup=backup, leases=leases)
+        whole = Whole(kong, gauges, guard=guard, backup=backup) if kong.about.dbless else None
+        yield Opened(kong, database, leases, whole)
 
 
 @contextlib.asynccontextmanager

@@ -154,13 +154,6 @@ class Ledger:
             self._syncing = asyncio.create_task(self._sync(by))
         return await asyncio.shield(self._syncing)
 
-    def nudge(self, family: str) -> bool:
-        """Have the sources of this family ("registry") look now, as a webhook asks; whether there is one."""
-        some = [feed for feed in self.feeds if feed.family == family]
-        for feed in some:
-            feed.source.asked.set()
-        return bool(some)
-
     def sources(self) -> tuple[SourceState, ...]:
         """How each automatic source does."""
         return tuple(feed.state for feed in self.feeds)
@@ -203,7 +196,7 @@ class Ledger:
                 await self._publish(trial.step, commit)
         return Outcome(
             commit.revision, commit.made, commit.changes, commit.kept_out, trial.problems, resources, commit.answer,
-            commit.replayed,
+            commit.replayed, pinned=commit.pinned,
         )  # fmt: skip
 
     async def _publish(self, step: Step, commit: Commit) -> None:

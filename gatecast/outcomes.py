@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gatecast.resource_diffs import ResourceChange
+from tenants.documents import Key
 from tenants.errors import Problem, Refused
 from tenants.store import Answer, Change, KeptOut
 
@@ -22,8 +23,9 @@ class Outcome:
     """What a change came to. `revision` is the newest one, also where nothing was `made`.
 
     `problems`: warnings, and for a dry run the errors that would refuse it. `resources`: what proxies would be sent; of
-    dry runs alone. `pins`: how many names were unpinned. With `replayed`, `answer` is that to the first request with
-    the same Idempotency-Key, and nothing else counts.
+    dry runs alone. `pinned`: names that files and registries may not write from now on; `pins`: how many names were
+    unpinned. With `replayed`, `answer` is that to the first request with the same Idempotency-Key, and nothing else
+    counts.
     """
 
     revision: int
@@ -35,11 +37,15 @@ class Outcome:
     answer: Answer | None = None
     replayed: bool = False
     pins: int = 0
+    pinned: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How an automatic source does. Times are seconds since the epoch; None: never, or nobody knows."""
+    """How an automatic source does. Times are seconds since the epoch; None: never, or nobody knows.
+
+    `kept_out`: how many of its documents it may not write, because they are pinned, or another's.
+    """
 
     name: str
     kind: str
@@ -47,6 +53,7 @@ class SourceState:
     last_error: str = ""
     documents: int = 0
     next: float | None = None
+    kept_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

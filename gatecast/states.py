@@ -23,6 +23,15 @@ class State(StrEnum):
     NOT_SUBSCRIBED = "NOT_SUBSCRIBED"
 
 
+class Sort(StrEnum):
+    """What a client is."""
+
+    ENVOY = "envoy"
+    KONG = "kong"
+    RATELIMIT = "ratelimit"
+    OTHER = "other"
+
+
 WORST_FIRST = (State.REJECTED, State.STALE, State.PENDING, State.SYNCED, State.NOT_SUBSCRIBED)
 
 
@@ -43,6 +52,17 @@ def state(interest: Interest, now: float, late: float = LATE) -> State:
 def worst(states: frozenset[State]) -> State:
     """One word for a client: the worst of its types."""
     return next((one for one in WORST_FIRST if one in states), State.NOT_SUBSCRIBED)
+
+
+def sort(client: Client) -> Sort:
+    """By its program, or by what it asks for: a rate limit service says no more of itself than an id."""
+    program = client.node.build.lower()
+    if program.startswith("envoy"):
+        return Sort.ENVOY
+    if program.startswith("gatecast") and " kong " in program:
+        return Sort.KONG
+    interests = client.machine.interests
+    return Sort.RATELIMIT if "RLS" in interests and interests["RLS"].started else Sort.OTHER
 
 
 def standing(clients: Iterable[Client], now: float) -> Counter[tuple[str, State]]:

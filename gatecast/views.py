@@ -5,14 +5,14 @@ Times are RFC 3339 UTC; ages are seconds. Nothing here costs more than what it s
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from gatecast.states import State, state, worst
+from gatecast.states import Sort, State, sort, state, worst
 from tenants.errors import Problem
 from tenants.store.redaction import redacted
 from xds import messages
@@ -46,7 +46,7 @@ class Failure(View):
 
 @dataclass(frozen=True, slots=True)  # no models: a thousand clients have ten of these each
 class TypeView:
-    """One type on one stream."""
+    """One type on one stream. `words`: why each of the resources in `rejected` was, as far as that is known."""
 
     type: str
     state: State
@@ -60,13 +60,15 @@ class TypeView:
     error: str = ""
     rejected: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """One open stream of a proxy. `state` is the worst of its types."""
+    """One open stream of a proxy. `state` is the worst of its types; `build` is its program with the version."""
 
     id: str
+    kind: Sort
     node: str
     gateway: str
     address: str
@@ -185,7 +187,7 @@ def client_view(client: Client, clock: float, wall: float) -> ClientView:
         for name, interest in client.machine.interests.items()
     )
     return ClientView(
-        id=str(client.number), node=client.node.id, gateway=client.gateway, address=client.peer,
+        id=str(client.number), kind=sort(client), node=client.node.id, gateway=client.gateway, address=client.peer,
         variant=client.variant, build=client.node.build, connected_at=when(client.since),
         state=worst(frozenset(one.state for one in types)), types=types,
     )  # fmt: skip
@@ -211,6 +213,7 @@ def type_view(interest: Interest, activity: Activity, clock: float, wall: float)
         error=activity.error,
         rejected=tuple(rejected),
         tenants=tuple(sorted({one.owner for one in refused if one and one.owner})),
+        words={name: activity.words[name] for name in rejected if name in activity.words},
     )
 
 

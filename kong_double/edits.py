@@ -217,6 +217,9 @@ def _pdk(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
     def upstream(name: str) -> None:
         passage.upstream = name
 
+    def authenticate(consumer: Any, credential: Any = None) -> None:
+        passage.consumer, passage.credential = lua.plain(consumer), lua.plain(credential)
+
     def set_path(path: str) -> None:
         passage.path = path
 
@@ -228,6 +231,7 @@ def _pdk(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
         "ngx.req.set_header": set_header,
         "ngx.req.clear_header": lambda name: passage.set(name),
         "ngx.decode_base64": lua.decode_base64,
+        "ngx.sha1_bin": lua.sha1_bin(),
         "ngx.time": lambda: int(passage.wall()),
         "ngx.now": passage.wall,
         "ngx.null": None,
@@ -248,6 +252,7 @@ def _pdk(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
         "kong.service.request.set_header": set_header,
         "kong.service.request.clear_header": lambda name: passage.set(name),
         "kong.service.request.set_path": set_path,
+        "kong.client.authenticate": authenticate,
         "kong.client.get_consumer": lambda: lua.table(passage.consumer) if passage.consumer else None,
         "kong.client.get_credential": lambda: lua.table(passage.credential) if passage.credential else None,
         "kong.client.get_forwarded_ip": lambda: passage.original.peer,

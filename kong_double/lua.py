@@ -8,6 +8,7 @@ that is wrong. The PDK is written from the documentation: `kong.request`, `kong.
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -29,6 +30,17 @@ return function(chunk, env)
   if type(made) == "function" then made() end
 end
 """
+
+
+SHA1 = """
+return function(hexadecimal)
+  return function(text)
+    local given = text:gsub(".", function(one) return ("%02x"):format(one:byte()) end)
+    return (hexadecimal(given):gsub("..", function(pair) return string.char(tonumber(pair, 16)) end))
+  end
+end
+"""
+"""Bytes that are no text do not pass between Lua and Python: as hexadecimals they do."""
 
 
 class NoLua(Exception):
@@ -131,6 +143,12 @@ def decode_base64(text: str) -> str | None:
         return base64.b64decode(text, validate=True).decode("latin-1")
     except (binascii.Error, ValueError):
         return None
+
+
+@lru_cache(maxsize=1)
+def sha1_bin() -> Any:
+    """`ngx.sha1_bin`."""
+    return _runtime().execute(SHA1)(lambda given: hashlib.sha1(bytes.fromhex(given)).hexdigest())
 
 
 def find(text: str, pattern: str, _options: str = "") -> int | None:

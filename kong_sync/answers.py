@@ -89,7 +89,9 @@ class About:
 
 
 def about(body: Mapping[str, Any]) -> About:
-    """Read `GET /`."""
+    """Read `GET /`. Raises Refused if somebody else answered."""
+    if not isinstance(body, Mapping) or not isinstance(body.get("configuration"), Mapping):
+        raise Refused("this is no Admin API of Kong: its answer to GET / has no configuration")
     config = body.get("configuration") or {}
     return About(
         version=str(body.get("version", "")),

@@ -30,8 +30,11 @@ def loaded(file: Path) -> list[tuple[str, Entity]]:
     try:
         data = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise Refused(f"{file}: {getattr(error, 'strerror', None) or error}") from None
-    return deck.read(data)
+        raise Refused(f"{file}: {getattr(error, 'strerror', None) or ' '.join(str(error).split())}") from None
+    try:
+        return deck.read(data)
+    except Refused as error:
+        raise Refused(f"{file}: {error}") from None
 
 
 def keeper(

@@ -2,6 +2,7 @@
 `kong sync`. What Kong holds is listed by `open`, and again after an outage or when somebody else wrote.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import structlog
 from kong_sync import limits, summary
 from kong_sync.admin import Admin
 from kong_sync.adoption import Match
-from kong_sync.diff import plan
+from kong_sync.diff import hindered, plan
 from kong_sync.entities import KINDS, Entity
 from kong_sync.executor import Executor, Failed
 from kong_sync.gauges import Gauges
@@ -96,13 +97,13 @@ class Database:
         owners |= {owner(before.rows[key]) for key in keys if key in before.rows}
         return tuple(sorted(owners))
 
-    def planned(self, owners: tuple[str, ...] | None = None, held: Iterable[Key] = ()) -> Plan:
+    def planned(
+        self, owners: tuple[str, ...] | None = None, held: Iterable[Key] = (), kept: Iterable[Key] = ()
+    ) -> Plan:
         """What leads from what Kong holds to what is wanted."""
         assert self.mirror is not None, "look first"
-        unsettled = self._executor.unsettled
-        return plan(
-            self.wanted, self.mirror.ours, owners=owners, others=self.mirror.others, held=held, unsettled=unsettled
-        )
+        ours, others, unsettled = self.mirror.ours, self.mirror.others, self._executor.unsettled
+        return plan(self.wanted, ours, owners=owners, others=others, held=held, kept=kept, unsettled=unsettled)
 
     async def bring(self, desired: Desired, changed: Iterable[Key] | None = None) -> tuple[Fault, ...]:
         """Bring Kong to this. `changed`: what differs from the state brought before. Returns what could not be done.
@@ -122,45 +123,61 @@ class Database:
         self._entities = None
 
     async def converge(self, owners: tuple[str, ...] | None = None) -> tuple[Fault, ...]:
-        """Bring Kong to what is wanted, as far as Kong lets us. Look first. Raises as `bring`."""
-        held: set[Key] = set()
+        """Bring Kong to what is wanted, as far as Kong lets us. Look first. Raises as `bring`.
+
+        After a step that Kong refuses, all is planned again without it and without what depends on it.
+        """
+        held, kept, granted = set[Key](), set[Key](), None
         faults: dict[Fault, None] = {}
         while True:
-            made = self.planned(owners, held)
+            made = self.planned(owners, held, kept)
+            granted = self._granted(made, granted)
             faults |= dict.fromkeys(located(one, self.wanted) for one in made.problems)
-            failed = await self._carried_out(made)
-            found = [self._fault(one) for one in failed]
-            faults |= dict.fromkeys(found)
-            new = {one.key for one in found if one.key} - held
-            if not new:
+            before = len(held) + len(kept)
+            for one in await self._carried_out(made):
+                found = self._faults(one)
+                faults |= dict.fromkeys(found)
+                held |= {fault.key for fault in found if fault.key}
+                kept |= {one.step.key} if self._wanted(one.step) is None else set()
+            if len(held) + len(kept) == before:
                 return tuple(faults)
-            held |= new
 
     async def settle(self) -> None:
         """Return when all that was written is in effect."""
         await self._executor.settle()
 
+    def _granted(self, made: Plan, before: frozenset[Key] | None) -> frozenset[Key]:
+        """The deletions that the guard lets happen; what is left of them after a failure needs no other word."""
+        gone = frozenset((one.kind, one.id) for one in made.changes if one.after is None)
+        if before is None or not gone <= before:
+            limits.check(made, force=self._guard.force, share=self._guard.share, few=self._guard.few)
+        return gone | (before or gone)
+
     async def _carried_out(self, made: Plan) -> tuple[Failed, ...]:
         if not made:
             return ()
-        limits.check(made, force=self._guard.force, share=self._guard.share, few=self._guard.few)
         if self._leases is not None and not await self._leases.check():
             raise LostLease("the lease in this Kong is not ours any more: somebody emptied it, or took over")
         assert self.mirror is not None, "planned of it"
         if len(made.changes) > MANY or any(change.after is None for change in made.changes):
             self._backup(self.mirror.ours)
         log.info("plan", waits=made.waits, **summary.totals(made))
-        mirror, unlike = self.mirror, dict[Key, None]()
+        mirror, unlike, done = self.mirror, dict[Key, None](), Counter[str]()
         self.mirror = None  # until all answers are there
 
         def did(step: Step, answer: Entity | None) -> None:
             nonlocal mirror
             mirror = mirror.after(step)
+            done[step.verb] += 1
             self._gauges.written.labels(step.verb, step.kind).inc()
             if answer is not None and self._book.schemas.held(KINDS[step.kind], answer) != mirror.ours.rows[step.key]:
                 unlike[step.key] = None
 
-        failed = await self._executor.carry_out(made, did)
+        failed: tuple[Failed, ...] = ()
+        try:
+            failed = await self._executor.carry_out(made, did)
+        finally:
+            log.info("written", **done, refused=len(failed), of=sum(1 for _step in made.steps))
         self.mirror = mirror
         self._gauges.entities.set(len(mirror.ours))
         for key in unlike:
@@ -168,14 +185,22 @@ class Database:
             log.warning("kong holds it otherwise than it was written", kind=key[0], id=key[1])
         return failed
 
-    def _fault(self, failed: Failed) -> Fault:
-        """The desired entity that could not be written; of a deletion there is none."""
-        step = failed.step
+    def _wanted(self, step: Step) -> Key | None:
+        """The desired entity that a step is there for; of what goes there is none."""
         assert self.mirror is not None, "the phase is over"
         if step.verb == "delete":
-            return Fault(None, str(failed.error))
-        found = step.id if step.key in self.wanted.rows else Match(self.wanted, self.mirror.ours).wanted(*step.key)
-        return Fault((step.kind, found) if found else None, str(failed.error))
+            return None
+        if step.key in self.wanted.rows:
+            return step.key
+        match = Match(self.wanted, self.mirror.ours)
+        return next((key for key in self.wanted.rows if key[0] == step.kind and match.id(*key) == step.id), None)
+
+    def _faults(self, failed: Failed) -> tuple[Fault, ...]:
+        """What a step that failed hinders; that something does not go may hinder nothing, and is told."""
+        assert self.mirror is not None, "the phase is over"
+        mine, said = self._wanted(failed.step), str(failed.error)
+        keys = [mine] if mine else sorted(hindered(self.wanted, self.mirror.ours, failed.step.key))
+        return tuple(Fault(key, said) for key in keys) or (Fault(None, said),)
 
 
 def _told(key: Key, before: Mirror, found: Mirror) -> str:

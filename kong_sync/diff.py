@@ -5,7 +5,7 @@
 
 Called by the sidecar after each change and at each reconciliation, by `kong diff` and `kong sync`. `actual` holds our
 entities alone; what others have is never in a step. Compared are short forms (`forms`), matched by `adoption`, put in
-order by `order`. After a step that failed, plan again with what failed in `held`.
+order by `order`. After a step that failed, plan again with what failed in `held`, or in `kept` if it was to go.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from kong_sync import order
 from kong_sync.adoption import Match, closed_over, faults
 from kong_sync.entities import KINDS
+from kong_sync.gates import GATES
 from kong_sync.phases import Change, Plan
 from kong_sync.routing import Crowd
 from kong_sync.states import EMPTY, Key, State, references
@@ -28,6 +29,7 @@ def plan(
     owners: Iterable[str] | None = None,
     others: State = EMPTY,
     held: Iterable[Key] = (),
+    kept: Iterable[Key] = (),
     unsettled: frozenset[str] = frozenset(),
 ) -> Plan:
     """Desired against actual.
@@ -35,10 +37,12 @@ def plan(
     owners     look only at entities of these owners (see `states.owner`), and at what hangs on them; None: at all
     others     entities that are not ours, as far as they are known: who has a name of theirs gets a problem
     held       desired entities that Kong refused: they and all that must not be done without them stay as they are
+    kept       entities that Kong does not let go: they and what they need stay as they are (see `hindered`)
     unsettled  timers that may not yet show what was written before: both after a start, `Plan.pending` of the plan
                before if its last write is no full propagation ago
     """
     draft = _Draft(desired, actual, others)
+    draft.keep(kept)
     draft.hold(held)
     scope = None if owners is None else tuple(owners)
     draft.compare(*(_all(desired, actual) if scope is None else _owned(desired, actual, scope)))
@@ -46,6 +50,19 @@ def plan(
         draft = draft.again()
         draft.compare(*(_all(desired, actual) if scope is None else _owned(desired, actual, scope)))
     return draft.planned(unsettled)
+
+
+def hindered(desired: State, actual: State, key: Key) -> frozenset[Key]:
+    """The desired routes that would meet a gate of Kong which does not go: they have to be held while it is kept."""
+    row = actual.rows.get(key)
+    if row is None or key[0] != "plugins" or row["name"] not in GATES:
+        return frozenset()
+    match, places = Match(desired, actual), references(KINDS["plugins"], row)
+    wanted = [(kind, match.wanted(kind, id_)) for kind, id_ in places if kind in ("routes", "services")]
+    found = {one for one in wanted if one[0] == "routes" and one[1]}
+    if not any(kind == "routes" for kind, _id in wanted):
+        found = {user for one in wanted if one[1] for user in desired.referring(*one) if user[0] == "routes"}
+    return frozenset(found)
 
 
 def _all(desired: State, actual: State) -> tuple[Iterable[Key], Iterable[Key]]:
@@ -65,6 +82,7 @@ class _Draft:
     others: State
     match: Match = field(init=False)
     held: frozenset[Key] = frozenset()
+    kept: frozenset[Key] = frozenset()
     work: Work = field(init=False)
     problems: dict[Key, list[Problem]] = field(default_factory=dict)
     _fixed: set[Key] = field(default_factory=set)
@@ -79,8 +97,22 @@ class _Draft:
         """Without what has problems."""
         other = _Draft(self.desired, self.actual, EMPTY)
         other.problems = self.problems
+        other.keep(self.kept)
         other.hold([*self.held, *self.problems])
         return other
+
+    def keep(self, keys: Iterable[Key]) -> None:
+        """Leave these of Kong as they are, though nobody wants them, with what they need. To be done before `hold`."""
+        self.kept = frozenset(keys)
+        todo = [key for key in self.kept if key in self.actual.rows]
+        while todo:
+            key = todo.pop()
+            if key in self._fixed or self.match.wanted(*key):
+                continue
+            self._fixed.add(key)
+            above = [*references(KINDS[key[0]], self.actual.rows[key])]
+            self._needed.update(above if key[0] != "services" else [*above, key])
+            todo.extend(above)
 
     def hold(self, keys: Iterable[Key]) -> None:
         """Leave these as they are in Kong, with what protects them."""

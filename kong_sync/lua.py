@@ -11,6 +11,11 @@ from typing import Any
 from kong_sync import scripts
 from kong_sync.bodies import JSON, body
 
+CONSUMER_HEADERS = (
+    *("x-anonymous-consumer", "x-consumer-custom-id", "x-consumer-groups", "x-consumer-id", "x-consumer-username"),
+    "x-credential-identifier",
+)
+"""What Kong's own plugins tell services about who asks."""
 _PLAIN = frozenset(string.ascii_letters + string.digits + " _-./:")
 
 
@@ -73,6 +78,15 @@ def token_check(**said: Any) -> str:
     names = ("token_missing", "token_invalid", "token_expired", "token_not_for_this_audience", "wrong_tenant")
     absent = "".join(f"local {name}\n" for name in ("TENANT", "HEADER") if said.get(name) is None)
     return absent + _with(scripts.EXIT + scripts.READ + scripts.CHECK, **said, TYPE=JSON, BODIES=_refusals(*names))
+
+
+def recognised(space: bytes, before: str, header: str, tenant: str) -> str:
+    """Who asks is the consumer whose id is the uuid5 in `space` of `before` and the tenant: of this header, if no
+    tenant is given. What a client says about consumers no service sees.
+    """
+    absent = "local TENANT\n" if not tenant else ""
+    said = {"HEADER": header or None, "TENANT": tenant or None, "SPOKEN": CONSUMER_HEADERS}
+    return absent + _with(scripts.RECOGNISED, SPACE=list(space), BEFORE=before, **said)
 
 
 def verified() -> str:

@@ -42,6 +42,11 @@ def ref(gateway: str, kind: str, *parts: str) -> Mapping[str, str]:
     return {"id": identity(gateway, kind, *parts)}
 
 
+def space() -> bytes:
+    """What `identity` is a uuid5 in, for whoever else makes ids: of the text `gateway/kind/part`."""
+    return _SPACE.bytes
+
+
 def name(gateway: str, *parts: str) -> str:
     """A name that nobody else uses: `gatecast.edge.orders.1f0c9b2e`."""
     return ".".join((OURS, gateway, *parts))

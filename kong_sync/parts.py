@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from kong_sync import lua
 from kong_sync.classes import CLAIM_HEADER, ENDINGS, NOT_FOUND, SUSPENDED, RouteClass, Shape
-from kong_sync.consumers import consumer_entities, limit_entity, own_limit, recognised
+from kong_sync.consumers import consumer_entities, limit_entity, own_limit, recognised, served
 from kong_sync.effects import Effect, Place, ending, functions, together
 from kong_sync.matching import taken
 from kong_sync.model import RouteSettings, TenantSettings, World, shares
@@ -98,8 +98,13 @@ class _Held:
 
 def _held(tenant: TenantSettings, policies: Policies, common: Common) -> _Held:
     token = policies.jwt or common.token
-    place = common.shape.place(keyed=common.shape.source == "header" and token is None)
-    return _Held(place, _effects(policies, token, place, "" if common.shape.header else tenant.id))
+    place = common.shape.place(keyed=token is None)
+    alone = "" if common.shape.header else tenant.id
+    found = _effects(policies, token, place, alone)
+    if place.keyed:
+        known = recognised(common.shape.gateway, common.shape.header, alone)
+        found = replace(found, before=(known, *found.before))
+    return _Held(place, found)
 
 
 def _on(
@@ -140,7 +145,7 @@ def _class(
     ends = ending(*found.ends) if found.ends else ENDINGS.get(route)
     clear = (lua.cleared(CLAIM_HEADER),) if place.source == "claim" and service else ()
     plugins = (
-        *((recognised(place.header),) if place.keyed else ()),
+        *((served(place.gateway),) if place.keyed else ()),
         *functions("pre-function", found.before + rewritten),
         *found.plugins,
         *((ends,) if ends else ()),

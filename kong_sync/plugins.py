@@ -245,7 +245,7 @@ _ROWS = (
     Row(
         "rate_limit",
         "approximate: fixed windows by the clock without `burst`; each node counts for itself, also if `global`;"
-        " where tenants are known by host or token, or count by something else, each route counts for itself; requests"
+        " where a token is asked for, or something else is counted by, each route counts for itself; requests"
         f" without the header are counted by address; {BODY}",
         _rate_limit,
     ),

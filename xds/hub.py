@@ -18,11 +18,15 @@ from xds.wire import Node
 
 REMEMBERED = 1_000_000  # names in doubt, over all nodes that are away: some 50 MB
 TURN = 200  # streams woken before the loop gets a turn
+KEPT = 20  # rejected resources of one type of one client that are remembered
 
 
 @dataclass(slots=True)
 class Activity:
-    """What went on for one type on one stream; times are wall-clock seconds since the epoch, 0 = never."""
+    """What went on for one type on one stream; times are wall-clock seconds since the epoch, 0 = never.
+
+    `words`: why the client rejected a resource that was sent alone, of the newest ones, by its name.
+    """
 
     pushes: int = 0
     pushed_at: float = 0.0
@@ -32,8 +36,16 @@ class Activity:
     rejections: int = 0
     rejected_at: float = 0.0
     error: str = ""
-    rejected: deque[str] = field(default_factory=lambda: deque(maxlen=20))
-    tenants: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+    rejected: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
+    tenants: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
+    words: dict[str, str] = field(default_factory=dict)
+
+    def said(self, name: str, why: str) -> None:
+        """Note why a resource was rejected; the oldest goes when there are too many."""
+        self.words.pop(name, None)
+        self.words[name] = why
+        if len(self.words) > KEPT:
+            del self.words[next(iter(self.words))]
 
 
 @dataclass(slots=True, eq=False)
@@ -174,6 +186,7 @@ class Hub:
         if len(reply.sent.resources) == 1:
             activity.rejected.append(reply.sent.resources[0].name)
             activity.tenants.append(reply.sent.resources[0].owner)
+            activity.said(reply.sent.resources[0].name, reply.error)
 
     async def drain(self) -> None:
         """End every stream: the process is going down, clients reconnect elsewhere."""

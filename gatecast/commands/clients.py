@@ -15,10 +15,10 @@ WORDS = {"SYNCED": "ok", "NOT_SUBSCRIBED": "-"}
 AGE = int | float | None
 TYPE = {
     "type": str, "state": str, "version": str, "accepted_version": str, "pushes": int, "pushed_age": AGE,
-    "answered_age": AGE, "rejections": int, "error": str, "rejected": [str], "tenants": [str],
+    "answered_age": AGE, "rejections": int, "error": str, "rejected": [str], "tenants": [str], "words": dict,
 }  # fmt: skip
 CLIENT = {
-    "id": str, "node": str, "gateway": str, "address": str, "variant": str, "build": str, "connected_at": str,
+    "id": str, "kind": str, "node": str, "gateway": str, "address": str, "variant": str, "build": str, "connected_at": str,
     "state": str, "types": [TYPE],
 }  # fmt: skip
 
@@ -54,18 +54,18 @@ def listing(clients: list[dict[str, Any]], *, wide: bool) -> str:
     if not clients:
         return "no proxy is connected"
     kinds = [one["type"] for one in max((client["types"] for client in clients), key=len)]
-    head = ["ID", "NODE", "GATEWAY", "STATE", *kinds, "LAST PUSH", "LAST ANSWER"]
+    head = ["ID", "KIND", "NODE", "GATEWAY", "STATE", *kinds, "LAST PUSH", "LAST ANSWER"]
     rows = []
     for client in clients:
         types = {one["type"]: one for one in client["types"]}
         words = [_word(types[kind]["state"]) if kind in types else "-" for kind in kinds]
         pushed, answered = (_newest(client, name) for name in ("pushed_age", "answered_age"))
         name, gateway, state = clean(client["node"]), client["gateway"], client["state"]
-        row = [client["id"], name, gateway, state, *words, age(pushed), age(answered)]
+        row = [client["id"], client["kind"], name, gateway, state, *words, age(pushed), age(answered)]
         extra = [client["variant"], client["address"], clean(client["build"]), client["connected_at"]]
         rows.append(row + extra if wide else row)
     head += ["VARIANT", "ADDRESS", "BUILD", "CONNECTED"] if wide else []
-    painted = [[*row[:3], paint(row[3], COLOURS.get(row[3], "white")), *row[4:]] for row in rows]
+    painted = [[*row[:4], paint(row[4], COLOURS.get(row[4], "white")), *row[5:]] for row in rows]
     refusals = [line for client in clients for line in _refusals(client)]
     noun = "stream" if len(clients) == 1 else "streams"
     bad = sum(client["state"] == "REJECTED" for client in clients)
@@ -83,12 +83,15 @@ def _newest(client: dict[str, Any], name: str) -> float | None:
 def _refusals(client: dict[str, Any]) -> list[str]:
     from gatecast.output import clean
 
-    return [
-        f"  {clean(client['node'])}: {one['type']} rejected {', '.join(map(clean, one['rejected'])) or 'a response'}"
-        f"{' of tenant ' + ', '.join(one['tenants']) if one['tenants'] else ''}: {clean(one['error'])}"
-        for one in client["types"]
-        if one["state"] == "REJECTED"
-    ]
+    found = []
+    for one in (row for row in client["types"] if row["state"] == "REJECTED"):
+        names = ", ".join(map(clean, one["rejected"])) or "a response"
+        whose = f" of tenant {', '.join(one['tenants'])}" if one["tenants"] else ""
+        several = len(one["words"]) > 1
+        said = "why" if several else clean(one["error"])
+        found.append(f"  {clean(client['node'])}: {one['type']} rejected {names}{whose}: {said}")
+        found += [f"    {clean(name)}: {clean(why)}" for name, why in one["words"].items() if several]
+    return found
 
 
 def detail(client: dict[str, Any]) -> str:
@@ -97,7 +100,7 @@ def detail(client: dict[str, Any]) -> str:
 
     top = (
         f"{clean(client['node'])} (stream {client['id']}) of gateway {client['gateway']}: {client['state']}",
-        f"{client['variant']} from {client['address']}, {clean(client['build'])}, since {client['connected_at']}",
+        f"{client['kind']}, {client['variant']} from {client['address']}, {clean(client['build'])}, since {client['connected_at']}",
     )
     head = ("TYPE", "STATE", "VERSION", "ACCEPTED", "PUSHES", "REJECTIONS", "LAST PUSH", "LAST ANSWER")
     rows = [

@@ -96,7 +96,13 @@ class Create(Body):
 def audit(ledger: Commits) -> APIRouter:
     """The audit of this ledger's store."""
     router = APIRouter(tags=["audit"])
+    _listing(router, ledger)
+    _verifying(router, ledger)
+    _exporting(router, ledger)
+    return router
 
+
+def _listing(router: APIRouter, ledger: Commits) -> None:
     @router.get("/audit", response_model=AuditPage, responses=READ)
     async def entries(
         limit: Limit = 100, cursor: Cursor = "", actor: str = "", action: str = "",
@@ -110,6 +116,8 @@ def audit(ledger: Commits) -> APIRouter:
         more = asking.cursor(found[limit - 1].seq) if len(found) > limit else None
         return answer(AuditPage(entries=tuple(map(_entry, found[:limit])), next_cursor=more))
 
+
+def _verifying(router: APIRouter, ledger: Commits) -> None:
     @router.get("/audit/verify", response_model=VerdictView, responses=READ)
     async def verify(
         seq: Annotated[int, Query(ge=0, le=asking.MOST, description="a noted end of the chain")] = 0,
@@ -125,6 +133,8 @@ def audit(ledger: Commits) -> APIRouter:
             )
         )  # fmt: skip
 
+
+def _exporting(router: APIRouter, ledger: Commits) -> None:
     @router.get(
         "/audit/export", response_class=StreamingResponse,
         responses={**READ, 200: {"content": {LINES: {}}, "description": "a line of JSON for each entry"}},
@@ -143,8 +153,6 @@ def audit(ledger: Commits) -> APIRouter:
                     yield f"{line}\n"
 
         return StreamingResponse(each(), media_type=LINES)
-
-    return router
 
 
 def _entry(one: Entry) -> EntryView:

@@ -151,15 +151,15 @@ def key_of(kind: str, name: str) -> Key:
     """The document of a path. Raises 404: what is no name has no document."""
     known = next((one for one in KINDS if one.lower() == kind.lower()), None)
     if known is None:
-        raise Error(404, "not_found", f"no kind {kind!r}; there are: {', '.join(KINDS)}")
+        raise Error(404, "not_found", f"no kind {kind[:100]!r}; there are: {', '.join(KINDS)}")
     if not ID.fullmatch(name):
-        raise Error(404, "not_found", f"{name!r} is not an id: a to z, 0 to 9 and inner hyphens")
+        raise Error(404, "not_found", f"{name[:100]!r} is not an id: a to z, 0 to 9 and inner hyphens")
     return Key(known, name)
 
 
 def expected(request: Request, *, create: bool) -> Expected:
     """What a write says must be there. Raises 428 without; `create`: `If-None-Match: *` says that nothing is."""
-    given, none = ", ".join(request.headers.getlist("if-match")), request.headers.get("if-none-match", "")
+    given, none = (", ".join(request.headers.getlist(name)) for name in ("if-match", "if-none-match"))
     if given and none:
         raise Error(400, "invalid_header", "If-Match and If-None-Match are both given: one of them")
     if none and (none.strip() != "*" or not create):
@@ -174,10 +174,16 @@ def expected(request: Request, *, create: bool) -> Expected:
 
 
 def strict(request: Request) -> None:
-    """Raises 422 for a parameter that the route does not know: a misspelt `dry_run` would change something."""
+    """Raises 422 for a parameter that the route does not know, or that is given twice: a misspelt `dry_run`, or one that
+    is true and then false, would change something.
+    """
     route = request.scope.get("route")
     known = _parameters(route.dependant) if isinstance(route, APIRoute) else set()
+    seen = set[str]()
     for name, value in request.query_params.multi_items():
+        if name in seen:
+            raise Error(422, "invalid_parameter", f"query.{name}: it is given twice")
+        seen.add(name)
         if name not in known:
             hint = f"there are: {', '.join(sorted(known))}" if known else "there are none"
             raise Error(422, "invalid_parameter", f"query.{name[:100]}: unknown parameter; {hint}")

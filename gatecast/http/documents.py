@@ -3,7 +3,7 @@
 A write says what it changes (`If-Match`), and is live on proxies before it is answered.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
@@ -27,6 +27,8 @@ from gatecast.ledger import Ledger
 from gatecast.views import View
 from tenants.documents import Key
 from tenants.store import Expected, Stored, Write, canonical, etag, owner, redacted
+
+CONDITIONS: Final = {**WRITE, **PRECONDITIONS}
 
 
 class DocumentView(View):
@@ -58,7 +60,9 @@ def routes(ledger: Commits) -> APIRouter:
     """The routes, on this ledger."""
     router = APIRouter(tags=["documents"])
     _reading(router, ledger)
-    _writing(router, ledger)
+    _putting(router, ledger)
+    _patching(router, ledger)
+    _deleting(router, ledger)
     _applying(router, ledger)
     return router
 
@@ -97,11 +101,9 @@ def _reading(router: APIRouter, ledger: Commits) -> None:
         return answer(view(stored, asking.who(request).role), 200, headers)
 
 
-def _writing(router: APIRouter, ledger: Commits) -> None:
-    conditions = {**WRITE, **PRECONDITIONS}
-
+def _putting(router: APIRouter, ledger: Commits) -> None:
     @router.put(
-        "/documents/{kind}/{id}", response_model=Written, responses={**conditions, **sent(201, "created", Written)},
+        "/documents/{kind}/{id}", response_model=Written, responses={**CONDITIONS, **sent(201, "created", Written)},
         openapi_extra=PUT_BODY,
     )  # fmt: skip
     async def put(
@@ -116,8 +118,10 @@ def _writing(router: APIRouter, ledger: Commits) -> None:
         headers = asking.quoted(etag(write.text or "")) | ({"location": request.url.path} if made else {})
         return answer(shown(done, dry_run=dry_run), 201 if made else 200, {} if dry_run else headers)
 
+
+def _patching(router: APIRouter, ledger: Commits) -> None:
     @router.patch(
-        "/documents/{kind}/{id}", response_model=Written, responses=conditions, openapi_extra=MERGE_BODY
+        "/documents/{kind}/{id}", response_model=Written, responses=CONDITIONS, openapi_extra=MERGE_BODY
     )  # fmt: skip
     async def patch(
         request: Request, kind: str, id: str, dry_run: DryRun = False, force: Force = False, reason: Reason = ""
@@ -132,7 +136,9 @@ def _writing(router: APIRouter, ledger: Commits) -> None:
         done = await ledger().write([write], asking.by(request, reason), force=force, dry_run=dry_run)
         return answer(shown(done, dry_run=dry_run), 200, {} if dry_run else asking.quoted(etag(write.text or "")))
 
-    @router.delete("/documents/{kind}/{id}", response_model=Written, responses=conditions, openapi_extra=PRECONDITION)
+
+def _deleting(router: APIRouter, ledger: Commits) -> None:
+    @router.delete("/documents/{kind}/{id}", response_model=Written, responses=CONDITIONS, openapi_extra=PRECONDITION)
     async def delete(
         request: Request, kind: str, id: str, dry_run: DryRun = False, force: Force = False, reason: Reason = ""
     ) -> Response:
@@ -175,7 +181,7 @@ def _applying(router: APIRouter, ledger: Commits) -> None:
             writes, asking.by(request, reason), if_revision=if_revision, force=force, dry_run=dry_run,
             once=asking.once(request, said.documents, commit_answer),
         )  # fmt: skip
-        return replayed(done.answer) if done.answer else answer(shown(done, dry_run=dry_run))
+        return replayed(done.answer) if done.replayed and done.answer else answer(shown(done, dry_run=dry_run))
 
 
 async def _others(ledger: Ledger, kept: frozenset[Key], revision: int | None) -> tuple[int, list[Write]]:

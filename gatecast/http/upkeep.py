@@ -16,13 +16,16 @@ from tenants.store import Answer, By, Once
 
 
 class SourceView(View):
-    """How a source does; null where it never did, or nobody knows."""
+    """How a source does; null where it never did, or nobody knows. `kept_out`: how many of its documents it may not
+    write, because they are pinned, or another's.
+    """
 
     name: str
     kind: str
     last_success: str | None
     last_error: str
     documents: int
+    kept_out: int
     next: str | None
 
 

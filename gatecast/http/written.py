@@ -1,6 +1,6 @@
 """What a write came to, as it is shown. Called by the routes that write."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from fastapi import Response
@@ -9,6 +9,7 @@ from gatecast.ledger import Ledger
 from gatecast.outcomes import Outcome
 from gatecast.resource_diffs import ResourceChange
 from gatecast.views import ProblemView, View, problem_view
+from tenants.documents import Key
 from tenants.store import Answer, Change, Commit, KeptOut, diffs
 
 Commits = Callable[[], Ledger]
@@ -16,12 +17,16 @@ Commits = Callable[[], Ledger]
 
 
 class ChangeView(View):
-    """One document that changed. `etag` is its version now; `fields` are given where nothing was written yet."""
+    """One document that changed. `etag` is its version now; `fields` are given where nothing was written yet.
+
+    `pinned`: from now on files and registries may not write it, until it is unpinned.
+    """
 
     kind: str
     id: str
     change: str
     etag: str = ""
+    pinned: bool = False
     fields: tuple[dict[str, Any], ...] = ()
 
 
@@ -62,11 +67,11 @@ class Written(View):
 
 def shown(done: Outcome, *, dry_run: bool) -> Written:
     """An outcome of the ledger."""
-    plain = _written(done.revision, done.made, done.changes, done.kept_out)
+    plain = _written(done)
     if not dry_run:
         return plain
     by_key = {one.key: tuple(field.as_json() for field in one.fields) for one in diffs(done.changes)}
-    changes = tuple(_change(one, by_key[one.key]) for one in done.changes)
+    changes = tuple(_change(one, done.pinned, by_key[one.key]) for one in done.changes)
     resources = tuple(map(resource_view, done.resources or ()))
     problems = tuple(problem_view(one) for one in done.problems)
     more = {"dry_run": True, "changes": changes, "resources": resources, "problems": problems}
@@ -82,7 +87,7 @@ def resource_view(one: ResourceChange) -> ResourceChangeView:
 
 def commit_answer(done: Commit) -> Answer:
     """The answer that is kept with an Idempotency-Key: the same that is given without one."""
-    return Answer(200, _written(done.revision, done.made, done.changes, done.kept_out).model_dump_json())
+    return Answer(200, _written(done).model_dump_json())
 
 
 def replayed(first: Answer) -> Response:
@@ -91,15 +96,22 @@ def replayed(first: Answer) -> Response:
     return Response(first.body, first.status, headers, media_type="application/json")
 
 
-def _written(revision: int, made: bool, changes: Sequence[Change], kept_out: Sequence[KeptOut]) -> Written:
+def _written(done: Outcome | Commit) -> Written:
     return Written(
-        revision=revision,
-        made=made,
-        changes=tuple(_change(one) for one in changes),
-        kept_out=tuple(KeptOutView(kind=one.key.kind, id=one.key.id, why=one.why, owner=one.owner) for one in kept_out),
+        revision=done.revision,
+        made=done.made,
+        changes=tuple(_change(one, done.pinned) for one in done.changes),
+        kept_out=tuple(map(_kept_out, done.kept_out)),
     )
 
 
-def _change(change: Change, fields: tuple[dict[str, Any], ...] = ()) -> ChangeView:
+def _kept_out(one: KeptOut) -> KeptOutView:
+    return KeptOutView(kind=one.key.kind, id=one.key.id, why=one.why, owner=one.owner)
+
+
+def _change(change: Change, pinned: Collection[Key], fields: tuple[dict[str, Any], ...] = ()) -> ChangeView:
     version = change.after.etag if change.after else ""
-    return ChangeView(kind=change.key.kind, id=change.key.id, change=change.what, etag=version, fields=fields)
+    return ChangeView(
+        kind=change.key.kind, id=change.key.id, change=change.what, etag=version, pinned=change.key in pinned,
+        fields=fields,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who may tell that a registry has changed: whoever knows the secret. Pure; the route of the webhook asks it.
+"""Whether a registry has signed its call. Pure; the guard of the API asks it (`gatecast.access`).
 
 What is told is only that there is news: the answer to it is one look at the registry, so what stands in the body does
 not count and a call that is sent twice does no harm.
@@ -12,14 +12,8 @@ SIGNATURES = ("x-gatecast-signature", "x-hub-signature-256")
 """Headers with `sha256=` and the HMAC of the body in hex; the second one is GitHub's."""
 
 
-def authentic(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether the call shows the secret: by a signature of its body, or as a bearer token. Names are in lower case."""
-    if not secret:
-        return False
-    said = headers.get("authorization", "")
-    scheme, _, token = said.partition(" ")
-    if scheme.lower() == "bearer":
-        return hmac.compare_digest(token.strip().encode(), secret.encode())
+def signed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether one of these headers, named in lower case, signs the body with the secret."""
     due = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     given = [headers[name] for name in SIGNATURES if name in headers]
     return any(hmac.compare_digest(one.strip().lower().encode("utf-8", "replace"), due.encode()) for one in given)

@@ -20,6 +20,9 @@ from tenants.reading import Given, body
 from tenants.sources.stored import changed, source_of
 from tenants.store.revisions import Change, Write, owner
 
+KEPT_OUT = frozenset({"GC226", "GC227"})
+"""Problems of a name that is another source's, or pinned."""
+
 Word = tuple[Given | Problem, ...]
 """What one place (a file) says under a name: a good document, or its problems; nothing: it says it no more."""
 

@@ -47,7 +47,7 @@ async def transact(database: Database, asked: Asked, plan: Planner, now: datetim
         async with database.reading() as connection:
             last = await rows.newest(connection)
             planned = await plan(connection, last)
-        return Commit(last, planned.changes, planned.kept_out)
+        return Commit(last, planned.changes, planned.kept_out, pinned=planned.pins)
     async with database.writing(database.patience + asked.many / A_SECOND) as connection:
         last, end = await rows.head(connection, lock=True)
         if asked.once and (first := await recall(connection, asked.once, now)):
@@ -73,7 +73,7 @@ async def _done(
     end = await trail.append(connection, end, _entry(asked, plan, made, stamp(now)))
     number = made.number if made else last
     await rows.advance(connection, number, end)
-    return Commit(number, plan.changes, plan.kept_out, made is not None)
+    return Commit(number, plan.changes, plan.kept_out, made is not None, pinned=plan.pins)
 
 
 def _revision(asked: Asked, done: Sequence[Change], number: int, at: str) -> Revision:

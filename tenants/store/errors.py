@@ -7,6 +7,8 @@ them: Defect.
 from tenants.documents import Key
 from tenants.errors import GatecastError, Refused, Unavailable
 
+_NOTHING = "none"
+
 
 class Stale(Refused):
     """The caller expected something else than what is there. `current` is an etag, "absent", or a revision's number.
@@ -17,10 +19,9 @@ class Stale(Refused):
     def __init__(self, key: Key | None, expected: str, current: str) -> None:
         self.key, self.expected, self.current = key, expected, current
         what = str(key) if key else "the newest revision"
-        super().__init__(
-            f"{what}: expected {expected}, there is {current}; somebody changed it meanwhile: "
-            "read it again and decide anew"
-        )
+        wanted, found = (_NOTHING if one == "absent" else one for one in (expected, current))
+        why = "" if _NOTHING in (wanted, found) else "somebody changed it meanwhile: "
+        super().__init__(f"{what}: expected {wanted}, there is {found}; {why}read it again and decide anew")
 
 
 class Foreign(Refused):

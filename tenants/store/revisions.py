@@ -228,8 +228,8 @@ class Answer:
 class Commit:
     """What a set of writes came to. `revision` is the newest one, also where nothing was `made`.
 
-    `kept_out` is what an automatic source was not let to write. With `replayed`, this came from the first request with
-    the same Idempotency-Key, and only `answer` counts.
+    `kept_out` is what an automatic source was not let to write; `pinned` are names that it may not write from now on.
+    With `replayed`, this came from the first request with the same Idempotency-Key, and only `answer` counts.
     """
 
     revision: int
@@ -238,3 +238,4 @@ class Commit:
     made: bool = False
     answer: Answer | None = None
     replayed: bool = False
+    pinned: tuple[Key, ...] = ()

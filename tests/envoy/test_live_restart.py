@@ -45,7 +45,7 @@ class Scene:
     async def plane(self, *documents: Json) -> AsyncIterator[Stage]:
         """A control plane with these documents, or the first ones, to which Envoy has connected."""
         async with planes.plane(stages.text(*(documents or self.documents)), port=self.xds) as served:
-            await self.proxy.until(lambda: stages.quiet(served), "Envoy to connect", within=15)
+            await self.proxy.until(lambda: stages.caught_up(served), "Envoy to connect", within=15)
             yield Stage(served, self.proxy, self.port, self.upstream, self.http)
 
     def load(self) -> AbstractAsyncContextManager[upstreams.Load]:

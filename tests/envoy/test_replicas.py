@@ -80,7 +80,7 @@ class Scene:
     async def move(self, server: Replica) -> Stage:
         """Have the Envoy call this server, and wait until it has nothing left to say."""
         self.relay.move(server.served.port)
-        await self.stage.proxy.until(lambda: stages.quiet(server.served), "Envoy to connect", within=20)
+        await self.stage.proxy.until(lambda: stages.caught_up(server.served), "Envoy to connect", within=20)
         return self.at(server)
 
 

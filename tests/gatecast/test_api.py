@@ -209,6 +209,7 @@ async def test_a_client_shows_what_it_refused_and_whose_it_is(served: Operator) 
     rds = of_type(found, "RDS")
     assert (found["id"], found["state"], found["gateway"], found["build"]) == ("1", "REJECTED", "edge", "envoy 1.40.0")
     assert (rds["state"], rds["rejected"], rds["tenants"]) == ("REJECTED", ["acme"], ["acme"])
+    assert (found["kind"], rds["words"]) == ("envoy", {"acme": "bad domains"})
     assert (rds["error"], rds["rejections"], rds["pushed_age"], rds["answered_age"]) == ("bad domains", 1, 7.0, 7.0)
     assert found["types"][0]["state"] == "NOT_SUBSCRIBED"
 

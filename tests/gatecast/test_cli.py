@@ -266,7 +266,7 @@ def client(**rds: Any) -> dict[str, Any]:
     cds = asdict(TypeView(type="CDS", state=State.SYNCED))
     types = [cds, {**cds, "type": "RDS", **rds}]
     return {
-        "id": "1", "node": "edge-1", "gateway": "edge", "state": rds.get("state", "SYNCED"), "types": types,
+        "id": "1", "kind": "envoy", "node": "edge-1", "gateway": "edge", "state": rds.get("state", "SYNCED"), "types": types,
         "variant": "delta", "address": "ipv4:1", "build": "envoy 1.40.0", "connected_at": "2026-11-20T10:00:00.000Z",
     }  # fmt: skip
 
@@ -275,10 +275,18 @@ def test_clients_are_a_line_each_and_their_refusals_below() -> None:
     refusal: dict[str, Any] = {"state": "REJECTED", "rejected": ["acme"], "tenants": ["acme"], "pushed_age": 3.0}
     refusal["error"] = "bad\n\x1b[31mdomains"
     shown = clients.listing([client(**refusal)], wide=False).splitlines()
-    assert shown[0].split() == ["ID", "NODE", "GATEWAY", "STATE", "CDS", "RDS", "LAST", "PUSH", "LAST", "ANSWER"]
-    assert shown[1].split() == ["1", "edge-1", "edge", "REJECTED", "ok", "rejected", "3.0s", "-"]
+    assert shown[0].split() == ["ID", "KIND", "NODE", "GATEWAY", "STATE", "CDS", "RDS", "LAST", "PUSH", "LAST", "ANSWER"]
+    assert shown[1].split() == ["1", "envoy", "edge-1", "edge", "REJECTED", "ok", "rejected", "3.0s", "-"]
     assert shown[2] == "  edge-1: RDS rejected acme of tenant acme: bad  [31mdomains"
     assert shown[3] == "1 stream, 1 with something rejected"
     assert clients.listing([], wide=False) == "no proxy is connected"
     assert "envoy 1.40.0" in clients.listing([client()], wide=True)
     assert "TYPE" in clients.detail(client())
+
+
+def test_who_refuses_several_says_why_of_each() -> None:
+    refusal: dict[str, Any] = {"state": "REJECTED", "rejected": ["acme", "beta"], "tenants": ["acme", "beta"]}
+    refusal |= {"error": "too long", "words": {"acme": "too short", "beta": "too long"}}
+    shown = clients.listing([client(**refusal)], wide=False).splitlines()
+    assert shown[2] == "  edge-1: RDS rejected acme, beta of tenant acme, beta: why"
+    assert shown[3:5] == ["    acme: too short", "    beta: too long"]

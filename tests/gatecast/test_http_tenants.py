@@ -93,7 +93,7 @@ async def test_parity_says_how_each_proxy_enforces_each_policy(here: Operator) -
     rows = (await here.ask("GET", "/tenants/gamma/parity")).json()["policies"]
     found = {(one["gateway"], one["proxy"], one["policy"]): (one["parity"], one["routes"]) for one in rows}
     assert found["edge", "envoy", "maintenance"] == ("exact", ["other"])
-    assert found["edge", "envoy", "cors"][0] == "approximate"
+    assert found["edge", "envoy", "cors"][0] == "exact"
     assert found["edge", "envoy", "rate_limit"][0] == "approximate"
     assert ("edge", "kong", "cors") not in found
     assert found["inner", "kong", "rate_limit"][0] == "approximate"

@@ -3,7 +3,7 @@
 import pytest
 from adsservers import snapshot
 
-from gatecast.states import LATE, State, oldest, standing, state, worst
+from gatecast.states import LATE, State, oldest, sort, standing, state, worst
 from xds.hub import Client
 from xds.stream import Adjust, Ask, Stream
 from xds.wire import Node
@@ -98,3 +98,22 @@ def test_the_oldest_response_without_an_answer_is_found(stream: Stream) -> None:
     assert oldest([client(1, stream), client(2, other)], 10.0) == {("edge", "CDS"): 7.0}
     other.receive(Ask("CDS", Adjust(), answer.nonce, None), 10.0)
     assert oldest([client(1, stream), client(2, other)], 10.0) == {("edge", "CDS"): 5.0}
+
+
+@pytest.mark.parametrize(
+    ("build", "asked", "found"),
+    [
+        ("envoy 1.40.0", "CDS", "envoy"),
+        ("envoy 1.40.0", "RLS", "envoy"),
+        ("gatecast 0.1 kong 3.9.1", "TENANTS", "kong"),
+        ("gatecast 0.1", "TENANTS", "other"),
+        ("0.0.0", "RLS", "ratelimit"),
+        ("gRPC Python 1.80", "CDS", "other"),
+        ("", "CDS", "other"),
+    ],
+)
+def test_what_a_client_is_says_its_program_or_what_it_asks_for(
+    stream: Stream, build: str, asked: str, found: str
+) -> None:
+    stream.receive(Ask(asked, Adjust(("*",))), 0.0)
+    assert sort(Client(1, Node("n", "edge", build), "edge", "", "delta", 0.0, stream)) == found

@@ -119,7 +119,13 @@ def test_kong_is_read_with_how_long_a_change_takes() -> None:
     assert (kong.version, kong.dbless, kong.plugins) == ("3.9.1", False, frozenset({"jwt", "acl"}))
     assert (kong.wait, kong.wait_everywhere) == (1.5, 3.5)
     assert with_(database="off").wait_everywhere == 0.0
-    assert about({}).wait == 5.5
+    assert about({"configuration": {}}).wait == 5.5
+
+
+@pytest.mark.parametrize("body", [{}, {"status": "ok"}, {"configuration": None}, []])
+def test_another_server_is_no_kong(body: Any) -> None:
+    with pytest.raises(Refused, match="no Admin API of Kong"):
+        about(body)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The whole way: documents, control plane, stream, sidecar, Admin API of the double, its data plane."""
 
 import re
+import time
 from typing import Any
 
 import kong_worlds
@@ -13,6 +14,7 @@ from kong_double.timers import Timers
 from kong_double.wire import Request, Response, as_json
 from sidecars import TENANTS, limit, limits, names
 
+from gatecast.views import client_view
 from kong_sync.entities import KINDS, STAMPS
 from kong_sync.model import World
 from kong_sync.translate import Desired, translate
@@ -130,16 +132,26 @@ async def test_a_push_that_takes_nearly_all_away_is_refused_and_kong_keeps_what_
         )
 
 
-async def test_the_sidecar_is_in_the_list_of_clients_with_the_version_of_its_kong() -> None:
+async def test_the_sidecar_is_in_the_list_of_clients_with_its_kong_and_the_tenants_it_refused() -> None:
     async with (
-        Double(timers=QUICK).serving() as kong,
-        planes.plane(kong_worlds.GATEWAY + TENANTS) as served,
+        Picky(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + TENANTS + limit("bad", 13) + limit("worse", 13)) as served,
         sidecars.sidecar(served, kong) as on,
     ):
         await sidecars.applied(on, served)
         (client,) = served.plane.hub.clients.values()
-        assert (client.node.id, client.gateway) == ("kong-1", "edge")
-        assert client.node.build.endswith("kong 3.9.1")
+        shown = client_view(client, time.monotonic(), time.time())
+        assert (shown.kind, shown.node, shown.gateway, shown.state) == ("kong", "kong-1", "edge", "REJECTED")
+        assert shown.address.startswith("ipv4:127.0.0.1:")
+        assert shown.build.endswith(" kong 3.9.1")
+        states = {one.type: one for one in shown.types if one.state != "NOT_SUBSCRIBED"}
+        assert {name: one.state for name, one in states.items()} == {"SHARED": "SYNCED", "TENANTS": "REJECTED"}
+        refused = states["TENANTS"]
+        assert refused.rejected == refused.tenants == ("bad", "worse")
+        assert sorted(refused.words) == ["bad", "worse"]
+        for name, why in refused.words.items():
+            assert f"tenant {name}" in why
+            assert "config.minute: thirteen brings bad luck" in why
 
 
 async def test_a_tenant_that_cannot_be_translated_is_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ DELTA: Json = {}
 SOTW: Json = {"sotw": True}
 VARIANTS = {"delta": DELTA, "sotw": SOTW}
 SEPARATE = {"separate delta": {"separate": True}, "separate sotw": {"separate": True, "sotw": True}}
+KINDS = ("CDS", "EDS", "LDS", "SRDS", "RDS")
 STALLS = "init_fetch_timeout$"
 REFUSALS = "(update_rejected|config_reload_error|update_conflict)$"
 
@@ -79,9 +80,19 @@ def quiet(served: planes.Served) -> bool:
     return bool(clients) and not any(waiting) and not any(client.wake.is_set() for client in clients)
 
 
+def caught_up(served: planes.Served) -> bool:
+    """An Envoy that serves a tenant has connected, asked for all it has, and there is nothing left to say.
+
+    `quiet` alone is true between two requests of a reconnect too: one is answered, and the next is not here yet.
+    """
+    streams = served.plane.hub.clients.values()
+    asked = {kind for client in streams for kind, one in client.machine.interests.items() if one.started}
+    return quiet(served) and asked >= set(KINDS)
+
+
 def sent(served: planes.Served) -> dict[str, int]:
     """Responses so far, by kind, without the kinds of which there were none."""
-    counted = {kind: served.sent(kind) for kind in ("CDS", "EDS", "LDS", "SRDS", "RDS")}
+    counted = {kind: served.sent(kind) for kind in KINDS}
     return {kind: count for kind, count in counted.items() if count}
 
 

@@ -285,6 +285,6 @@ async def test_many_clients_that_do_not_read_delay_nobody(served: adsservers.Ser
     "path", ["/envoy.service.discovery.v3.AggregatedDiscoveryService/FetchNothing", "/no.Service/No"]
 )
 async def test_an_unknown_method_is_unimplemented(served: adsservers.Served, good: Good, path: str) -> None:
+    """It is refused by its headers: a request on top could meet the end of the stream, and gRPC call that INTERNAL."""
     async with adsclients.stream(served.target, path, delta=True) as bad:
-        await bad.ask(CDS)
         assert (await bad.ended())[0] is grpc.StatusCode.UNIMPLEMENTED

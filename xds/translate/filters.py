@@ -21,6 +21,7 @@ from xds.translate import actions, authz, body_limits, edits, jwt, quotas, token
 from xds.translate.body_limits import ARRIVED, BUFFER
 from xds.translate.edits import Edits
 from xds.translate.matches import text_matcher
+from xds.translate.pages import PAGES, pages
 from xds.translate.rate_limits import unlimited
 from xds.translate.sources import ExtensionConfigSource, by_ecds
 
@@ -153,6 +154,7 @@ _NONE: Mapping[str, Message] = MappingProxyType({})
 # None: there is such a filter only where the gateway brings its configuration.
 FILTERS: tuple[tuple[str, Callable[[], Message] | None, bool], ...] = (
     (CORS, CorsFilter, False),
+    (PAGES, pages, True),
     (RBAC, RbacFilter, True),
     *((name, partial(by_ecds, jwt.TYPE_URL), True) for name in jwt.SHARD_NAMES),
     (tokens.CLAIMS, tokens.claims, True),

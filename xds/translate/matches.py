@@ -15,6 +15,9 @@ StringMatcher = messages.message("envoy.type.matcher.v3.StringMatcher")
 RegexMatcher = messages.message("envoy.type.matcher.v3.RegexMatcher")
 
 
+ASKS = "access-control-request-method"
+
+
 def header_key(name: str) -> str:
     """The name under which Envoy keeps a header: the host is `:authority` in every version of HTTP."""
     return ":authority" if name == "host" else name
@@ -79,9 +82,13 @@ def takes(match: Match, *more: Message) -> Message:
 
 def preflights(match: Match) -> Message:
     """The CORS preflights for what the route takes. They carry none of the headers that the real request will carry."""
-    asks = "access-control-request-method"
-    wanted = header(asks, regex="|".join(match.methods)) if match.methods else header(asks)
-    return RouteMatch(**path(match), headers=[header(":method", exact="OPTIONS"), header("origin"), wanted])
+    wanted = [header(ASKS, regex="|".join(match.methods))] if match.methods else filled(ASKS)
+    return RouteMatch(**path(match), headers=[header(":method", exact="OPTIONS"), *filled("origin"), *wanted])
+
+
+def filled(name: str) -> list[Message]:
+    """The header is there and says something. To Envoy's CORS filter one that is empty is none."""
+    return [header(name), header(name, exact="", invert=True)]
 
 
 def everything(*conditions: Message) -> Message:

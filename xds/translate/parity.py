@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tenants.documents import Gateway
-from tenants.policies import Cors, RateLimit, RequiredHeader
+from tenants.policies import RateLimit, RequiredHeader
 from xds.translate.rate_limits import BUCKETS
 
 Level = Literal["exact", "approximate", "unsupported"]
@@ -50,10 +50,6 @@ def _rate_limit(policy: RateLimit, gateway: Gateway) -> Parity:
     return EXACT
 
 
-def _cors(_policy: Cors, _gateway: Gateway) -> Parity:
-    return Parity("approximate", "what a route answers itself (maintenance, a missing header) cannot be read by pages")
-
-
 def _required_headers(rules: tuple[RequiredHeader, ...], _gateway: Gateway) -> Parity:
     if not any(rule.pattern for rule in rules):
         return EXACT
@@ -63,7 +59,7 @@ def _required_headers(rules: tuple[RequiredHeader, ...], _gateway: Gateway) -> P
 _ROWS = (
     Row("rate_limit", _rate_limit),
     Row("jwt"),
-    Row("cors", _cors),
+    Row("cors"),
     Row("required_headers", _required_headers),
     Row("correlation_id"),
     Row("headers"),

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from tenants.documents import Route as RouteDocument
 from tenants.effective import TenantView
-from tenants.policies import Authz, Policies
+from tenants.policies import Authz, Cors, Policies
 from xds import messages
 from xds.translate import answers, authz, quotas
 from xds.translate.actions import Targets, rewrite, to
@@ -38,6 +38,7 @@ from xds.translate.jwt import Provider
 from xds.translate.marks import mark
 from xds.translate.matches import everything, preflights, taken
 from xds.translate.on_demand import late, patience
+from xds.translate.pages import readable
 from xds.translate.quotas import Shared
 from xds.translate.selectors import selection
 from xds.translate.tokens import Guard, unclaimed
@@ -186,8 +187,14 @@ def _routes(view: TenantView, specs: Specs, demands: _Demands) -> list[Message]:
         filtered = same if mine == theirs and not apart else tuple(map(_beside, _FILTERED, theirs, mine, repeat(apart)))
         targets = tuple([(spec.name, weight) for spec, weight in one])
         said = demands.own(filtered, route.route.id)
-        routes.extend(_entries(_Same(route.route), targets, said + _plain(route.policies), view.gateway.on_demand))
-    return [*routes, _last(view.policies)]
+        values, waits = said + _plain(route.policies), view.gateway.on_demand
+        routes.extend(_entries(_Same(route.route), targets, values, _pages(route.policies), waits))
+    return [*routes, *_last(view.policies)]
+
+
+def _pages(policies: Policies) -> Cors | None:
+    """Whose pages may read what a route answers itself, where it may answer at all."""
+    return policies.cors if policies.maintenance is not None or policies.required_headers else None
 
 
 def _beside(name: str, theirs: Any, value: Any, apart: Container[str]) -> Any:
@@ -215,19 +222,24 @@ class _Same:
 
 
 @lru_cache(maxsize=16384)
-def _entries(same: _Same, targets: Targets, values: tuple[Any, ...], waits: bool) -> tuple[Message, ...]:
+def _entries(
+    same: _Same, targets: Targets, values: tuple[Any, ...], pages: Cors | None, waits: bool
+) -> tuple[Message, ...]:
     """A route with what stands ahead of it; `waits`: its requests may wait for the table."""
     document = same.document
     said = dict(zip(_NAMES, values, strict=True))
     configs, edits, match = _configs(said) | _named(said, document.id), _edits(said), taken(document.match)
     answered = {name: config for name, config in configs.items() if name in GUARDS}
-    if said["maintenance"] is not None:
-        return (answers.maintenance(document.id, match, said["maintenance"], answered, edits),)
     fields = {**(patience() if waits else {}), **_fields(said)}
     action = RouteAction(**to(targets), **rewrite(document.rewrite, document.match), **fields)
+    asked = _preflights(document, said, action, configs)
+    if said["maintenance"] is not None:
+        closed = answers.maintenance(document.id, match, said["maintenance"], answered, edits)
+        return (*asked, *readable([closed], pages))
+    refused = answers.refusals(document.id, document.match, said["required_headers"] or (), answered, edits)
     return (
-        *_preflights(document, said, action, configs),
-        *answers.refusals(document.id, document.match, said["required_headers"] or (), answered, edits),
+        *asked,
+        *readable(refused, pages),
         Route(name=document.id, match=match, route=action, typed_per_filter_config=configs, **edits._asdict()),
     )
 
@@ -235,11 +247,12 @@ def _entries(same: _Same, targets: Targets, values: tuple[Any, ...], waits: bool
 def _preflights(document: RouteDocument, said: Said, action: Message, configs: Mapping[str, Message]) -> list[Message]:
     """A route for preflights alone, where the real one would not take them, or a refusal would.
 
-    Envoy's CORS filter answers them before they are sent anywhere, but works on routes that send somewhere only. To it
-    an empty origin is none, and the request goes on: past the guards of the real route.
+    Envoy's CORS filter answers them before they are sent anywhere, but works on routes that send somewhere only. The
+    guards are there for whatever it might not take for a preflight.
     """
     match = document.match
-    if _value(said["cors"]) is None or not (match.methods or match.headers or said["required_headers"]):
+    hidden = match.methods or match.headers or said["required_headers"] or said["maintenance"] is not None
+    if _value(said["cors"]) is None or not hidden:
         return []
     own = {name: config for name, config in configs.items() if name == CORS or name in GUARDS}
     return [Route(name=document.id, match=preflights(match), route=action, typed_per_filter_config=own)]
@@ -290,9 +303,11 @@ def _fields(said: Said) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4096)
-def _last(policies: Policies) -> Message:
+def _last(policies: Policies) -> tuple[Message, ...]:
+    """What no route takes."""
     said = dict(zip(_NAMES, (*_filtered(policies), *_plain(policies)), strict=True))
     configs = _named(said, "")
     if policies.maintenance is not None:
-        return answers.maintenance("maintenance", everything(), policies.maintenance, configs, _edits(said))
-    return answers.not_found(configs, _edits(said))
+        closed = answers.maintenance("maintenance", everything(), policies.maintenance, configs, _edits(said))
+        return readable([closed], policies.cors)
+    return readable([answers.not_found(configs, _edits(said))], policies.cors)

@@ -148,7 +148,9 @@ def _all(*who: Message) -> Message:
 # Envoy joins repeated Authorization headers by a comma. A bearer's token is RFC 6750's `b64token`.
 _ONE_TOKEN = _authorization(r"(?i)bearer +[\w.~+/-]+=*")
 # Services split headers at more than blanks and commas, and not all that they take for a blank is one to RE2.
-_SOME_TOKEN = _authorization(r"(?i)\C*\bbearer\b\C*")
+_SOME_TOKEN = _authorization(r"\C*(?:(?i:\bbearer\b)|\b[CDIe][\w-]{11,}\.[CDIe][\w-]{2,}\.)\C*")
+"""A bearer's, or what looks like a JSON Web Token under any scheme: two JSON objects (or blanks before) in base64url."""
+
 _VERIFIED = _claim("iss", ValueMatcher(present_match=True))
 
 

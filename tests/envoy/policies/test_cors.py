@@ -169,10 +169,66 @@ async def test_a_gateway_by_header_answers_preflights_that_name_their_tenant(edg
     assert allowed(await preflight(edge, "shop", SHOP)) == SHOP
 
 
-@pytest.mark.xfail(strict=True, reason="Envoy's CORS filter passes over routes that answer by themselves")
-@pytest.mark.parametrize(
-    "policy", [{"maintenance": {}}, {"required_headers": [{"name": "x-key"}]}], ids=["maintenance", "required"]
-)
-async def test_pages_may_read_the_errors_that_routes_give(hosts: edges.Edge, policy: edges.Json) -> None:
-    await hosts.put(edges.tenant("telling", cors=CORS, **policy))
-    assert allowed(await hosts.ask("telling", headers={"origin": SHOP})) == SHOP
+ANSWERS: dict[str, tuple[str, edges.Json, int]] = {
+    "maintenance": ("/a", {"maintenance": {}}, 503),
+    "maintenance of all paths": ("/nowhere", {"maintenance": {}}, 503),
+    "a missing header": ("/a", {"required_headers": [{"name": "x-key"}]}, 400),
+    "a malformed header": ("/a", {"required_headers": [{"name": "user-agent", "pattern": "no"}]}, 400),
+    "an unknown path": ("/nowhere", {}, 404),
+    "a guard before it": ("/a", {"maintenance": {}, "access": {"deny": ["127.0.0.0/8"]}}, 403),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+async def test_pages_may_read_the_errors_that_routes_give(hosts: edges.Edge, case: str) -> None:
+    path, policies, status = ANSWERS[case]
+    await hosts.put(edges.tenant("telling", cors=CORS, **policies))
+    for origin in (SHOP, "https://app.dev.example.com"):
+        answer = await hosts.ask("telling", path, headers={"origin": origin})
+        assert (answer.status_code, allowed(answer)) == (status, origin)
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert answer.headers["access-control-expose-headers"].lower() == "etag"
+        assert answer.headers.get_list("vary") == ["origin"]
+        assert edges.error(answer)
+    for headers in ({}, {"origin": "https://evil.example.com"}, [("origin", "https://evil.example"), ("origin", SHOP)]):
+        answer = await hosts.ask("telling", path, headers=headers)
+        assert (answer.status_code, allowed(answer)) == (status, None)
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+async def test_a_route_of_its_own_origins_lets_these_read_its_errors(hosts: edges.Edge) -> None:
+    own = {"b": {"policies": {"cors": {"origins": ["*"], "credentials": False, "expose": []}}}}
+    await hosts.put(edges.tenant("telling", own, cors=CORS, maintenance={}))
+    answer = await hosts.ask("telling", "/b", headers={"origin": "https://anybody.example"})
+    assert (answer.status_code, allowed(answer)) == (503, "https://anybody.example")
+    assert "access-control-allow-credentials" not in answer.headers
+    assert "access-control-expose-headers" not in answer.headers
+
+
+async def test_preflights_are_answered_under_maintenance_too(hosts: edges.Edge) -> None:
+    """Else a browser would not even ask, and no page could say why."""
+    await hosts.put(edges.tenant("telling", cors=CORS, maintenance={}))
+    before = hosts.echo.count
+    answer = await preflight(hosts, "telling", SHOP)
+    assert (answer.status_code, allowed(answer)) == (200, SHOP)
+    for origin, method in (("", "PUT"), (SHOP, "")):
+        assert (await preflight(hosts, "telling", origin, method=method)).status_code == 503
+    assert hosts.echo.count == before
+
+
+async def test_what_only_looks_like_a_preflight_needs_the_required_headers(hosts: edges.Edge) -> None:
+    """To Envoy's CORS filter a header that is empty is none, so it does not answer these."""
+    await hosts.put(edges.tenant("strict", cors=CORS, required_headers=[{"name": "x-key", "methods": ["OPTIONS"]}]))
+    before = hosts.echo.count
+    for origin, method in (("", "PUT"), (SHOP, "")):
+        assert (await preflight(hosts, "strict", origin, method=method)).status_code == 400
+    assert hosts.echo.count == before
+
+
+async def test_any_number_of_origins_may_read_errors(hosts: edges.Edge) -> None:
+    """More than one regular expression of a proxy can hold."""
+    many = [f"https://shop-{number}.customers.example.com" for number in range(300)]
+    await hosts.put(edges.tenant("telling", cors={"origins": many}, maintenance={}))
+    for origin in (many[0], many[150], many[-1]):
+        assert allowed(await hosts.ask("telling", headers={"origin": origin})) == origin
+    assert allowed(await hosts.ask("telling", headers={"origin": many[0] + "0"})) is None

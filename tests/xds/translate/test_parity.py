@@ -10,7 +10,7 @@ from tenants.policies import POLICIES, Policies
 from xds import translate
 from xds.translate.parity import EXACT, ROWS, parity
 
-CORS = {"origins": ["https://a.example"]}
+PATTERN = [{"name": "x-a", "pattern": "a+"}]
 GLOBAL = {"requests": 1, "per": "day", "scope": "global"}
 
 
@@ -24,9 +24,9 @@ def test_every_policy_has_its_row() -> None:
         ("rate_limit", {"requests": 1, "per": "day"}, "exact", ""),
         ("rate_limit", {"requests": 1, "per": "day", "by": "client_ip"}, "approximate", "10,000"),
         ("rate_limit", GLOBAL, "unsupported", "rate_limit_service"),
-        ("cors", CORS, "approximate", "pages"),
+        ("cors", {"origins": ["https://a.example"]}, "exact", ""),
         ("required_headers", [{"name": "x-a"}], "exact", ""),
-        ("required_headers", [{"name": "x-a", "pattern": "a+"}], "approximate", "repeated"),
+        ("required_headers", PATTERN, "approximate", "repeated"),
         ("maintenance", {}, "exact", ""),
     ],
 )
@@ -51,7 +51,7 @@ def test_a_document_that_demands_exactness_has_a_problem_with_what_is_not(kind: 
         return {"parity": "exact"} if one == kind and demanded else {}
 
     foods = {"kind": "Organisation", "id": "foods", **said("Organisation")}
-    acme = tenant(organisation="foods", policies={"cors": CORS, "maintenance": {}}, **said("Tenant"))
+    acme = tenant(organisation="foods", policies={"required_headers": PATTERN, "maintenance": {}}, **said("Tenant"))
     documents = world([gateway(**said("Gateway")), service(), route(**said("Route")), foods, acme])
     found = translate.unsupported(documents.view("acme"))
     assert [(one.code, one.kind, one.path, one.severity) for one in found] == (

@@ -1,0 +1,301 @@
+"""`gatecast demo --kong`: control plane, sidecar, two echo services and a Kong in one terminal, and one tenant's change.
+
+The Kong is a double (`kong_double`), and the first line says so. With KONG_ADMIN_URL and KONG_PROXY_URL it is a real one:
+it has to reach this machine's loopback, and to hold nothing of gatecast; what the demo writes there it takes away again.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from gatecast import demo_stage, kong
+from gatecast.demo_stage import ANY, Say, Stage, milliseconds, status, strong
+from gatecast.exits import Conflict, Usage
+from gatecast.kong_options import made
+from gatecast.output import paint
+from kong_sync.admin import Access, Admin, connected
+from kong_sync.answers import About, doubts
+from kong_sync.entities import KINDS, Entity
+from kong_sync.listing import listed
+from kong_sync.names import OURS
+from tenants.errors import Refused
+from xds.hub import Client
+from xds.waiting import until
+
+GATEWAY = "edge"
+NODE = "kong-1"
+PERIOD = 0.5
+"""Seconds between two looks of the double at its database, where Kong takes 5: so is nearly all the time it takes."""
+PAUSE = 0.05
+"""Seconds between two requests that ask: at most 600 a minute are let through, and a wait may be long."""
+PATIENCE = 60.0
+NAMESAKE = {
+    "id": "6d9f0f0e-8d0c-4d5e-9a0e-2f6b1d0c7a11",
+    "username": "gamma",
+    "tags": ["by-hand"],
+}
+"""What somebody else has in this Kong: a consumer with the name of the tenant GAMMA."""
+GAMMA = "kind: Tenant\nid: gamma\norganisation: foods\n"
+DOUBLE = f"""\
+This Kong is a DOUBLE, not Kong: gatecast's own model of Kong 3.9.1 (Admin API, proxy, timers), in this process.
+Its timers run every {PERIOD:g} s (Kong's: every 5 s). With KONG_ADMIN_URL and KONG_PROXY_URL a real Kong is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A Kong. `single`: no other node shares its database; `alone`: it serves nothing else; `said`: what it is."""
+
+    access: Access
+    proxy: str
+    said: str
+    single: bool = False
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kong:
+    """A stage with a sidecar at work between its server and a Kong."""
+
+    stage: Stage
+    sidecar: kong.Running
+    gate: Gate
+
+    @property
+    def admin(self) -> Admin:
+        assert self.sidecar.kong is not None, "it has answered"
+        return self.sidecar.kong
+
+    @property
+    def client(self) -> Client:
+        """The sidecar as the server lists it."""
+        return next(one for one in self.stage.server.plane.hub.clients.values() if one.node.id == NODE)
+
+    async def applied(self, after: int) -> int:
+        """Wait until the sidecar has answered for all revisions up to one that comes after this one. Returns it."""
+        plane, rollouts = self.stage.server.plane, self.stage.server.ledger.rollouts
+        await until(lambda: plane.catalog.revision > after, "the change at the server")
+        async with asyncio.timeout(PATIENCE):
+            await rollouts.wait(plane.catalog.revision)
+        return plane.catalog.revision
+
+    def count(self, name: str) -> float:
+        """A counter of the sidecar, over all its labels."""
+        families = self.sidecar.registry.collect()
+        return sum(one.value for family in families for one in family.samples if one.name == f"gatecast_kong_{name}")
+
+
+async def run(say: Say, environment: Mapping[str, str], *, keep: bool = False) -> None:
+    """Show it all. Raises `Refused` without a Kong to use, `TimeoutError` if something does not happen."""
+    demo_stage.end_by_sigterm()
+    async with gate(environment) as found:
+        say(found.said)
+        async with at_work(found, say) as on:
+            say("\n1. Requests through Kong")
+            await demo_stage.requests(on.stage, say)
+            await change(on, say)
+            say("\n3. Break acme.yaml: requests: lots")
+            await demo_stage.mistake(on.stage, say)
+            await refused(on, say)
+            await drift(on, say)
+            if keep:
+                await demo_stage.kept(say, hints(on))
+    say("\nCleaned up: no process, no file and no entity in Kong is left.")
+
+
+# -- what it stands on --------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def gate(environment: Mapping[str, str]) -> AsyncIterator[Gate]:
+    """A Kong for the length of the block, with nothing of ours in it afterwards. Raises Refused, Unavailable."""
+    admin, proxy = environment.get("KONG_ADMIN_URL", ""), environment.get("KONG_PROXY_URL", "")
+    if bool(admin) != bool(proxy):
+        raise Usage("KONG_ADMIN_URL and KONG_PROXY_URL go together: both for a real Kong, none for the double")
+    async with _real(made(admin, "", "", "", ""), proxy) if admin else _double() as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def _double() -> AsyncIterator[Gate]:
+    from kong_double.double import Double
+    from kong_double.lua import luajit
+    from kong_double.pages import Node
+    from kong_double.timers import Timers
+
+    if luajit is None:
+        raise Refused(
+            "the double of Kong needs LuaJIT: pip install 'gatecast[demo]'; "
+            "or set KONG_ADMIN_URL and KONG_PROXY_URL for a real Kong"
+        )
+    node, timers = Node(state=PERIOD, database=PERIOD), Timers(period=PERIOD, router=PERIOD / 2)
+    async with Double(node=node, timers=timers).serving() as double:
+        yield Gate(Access(double.admin_url), double.proxy_url, DOUBLE, single=True, alone=True)
+
+
+@contextlib.asynccontextmanager
+async def _real(access: Access, proxy: str) -> AsyncIterator[Gate]:
+    """A Kong that somebody runs: what is in it is his, and ours is taken away again."""
+    async with connected(access) as admin:
+        _fit(admin.about)
+        if await admin.rows(KINDS["services"], tags=(OURS,)) or await admin.rows(KINDS["consumers"], tags=(OURS,)):
+            raise Conflict(f"{access.url} has entities of gatecast already: the demo wants a Kong without")
+        said = f"This Kong is real: {admin.about.version} at {access.url}. The demo takes its entities away at the end."
+        try:
+            yield Gate(access, proxy, said)
+        finally:
+            await _empty(admin)
+
+
+def _fit(about: About) -> None:
+    """Raises Refused if this Kong cannot show the story."""
+    doubts(about)
+    if about.dbless:
+        raise Refused("this Kong has no database: the demo shows changes of single entities, which it does not take")
+
+
+async def _empty(admin: Admin) -> None:
+    """Delete what carries our tags, the dependent first; what is nested goes along."""
+    found = await listed(admin, GATEWAY)
+    for kind in reversed(KINDS.values()):
+        for row in () if kind.nested else found[kind.name]:
+            await admin.delete(kind, row["id"])
+
+
+@contextlib.asynccontextmanager
+async def at_work(found: Gate, say: Say) -> AsyncIterator[Kong]:
+    """Server and sidecar, and the first sync done. Says how it went."""
+    async with demo_stage.stage(found.proxy, pause=PAUSE, patience=PATIENCE) as on:
+        told = kong.Told(
+            found.access, str(on.server.xds), GATEWAY, NODE, listen=ANY, alone=found.alone, single=found.single
+        )
+        began = time.perf_counter()
+        async with kong.running(told) as (sidecar, work):
+            made = Kong(on, sidecar, found)
+            await _while(work, lambda: first_sync(made, began, say))
+            yield made
+        work.result()
+
+
+async def _while(work: asyncio.Task[None], doing: Callable[[], Awaitable[None]]) -> None:
+    """Do this unless the sidecar ends: then raise what it raised."""
+    task = asyncio.ensure_future(doing())
+    try:
+        await asyncio.wait({work, task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()
+    if work.done():
+        work.result()
+    await task
+
+
+async def first_sync(on: Kong, began: float, say: Say) -> None:
+    """Wait for it and say what it was."""
+    say(f"Up: gatecast {on.stage.server.xds}, its sidecar, Kong {on.gate.proxy}, two echo services.")
+    await until(lambda: _ready(on), "the first sync", within=PATIENCE)
+    await on.applied(0)
+    seconds, waited = time.perf_counter() - began, on.count("phase_wait_seconds_total")
+    say(f"First sync: {on.count('written_total'):.0f} entities written, acknowledged after {_apart(seconds, waited)}.")
+    await until(on.stage.serves, f"requests through {on.gate.proxy} to reach services on 127.0.0.1 here")
+
+
+def _ready(on: Kong) -> bool:
+    if on.sidecar.unready:
+        raise AssertionError(on.sidecar.unready)
+    return True
+
+
+def _apart(seconds: float, waited: float) -> str:
+    return f"{milliseconds(seconds)}, {waited * 1000:.0f} ms of them the wait for Kong's timers"
+
+
+# -- the story ----------------------------------------------------------------------------------------------------------
+
+
+async def change(on: Kong, say: Say) -> None:
+    """One tenant's limit, there and back."""
+    say("\n2. Edit acme.yaml: 600 requests a minute become 2")
+    await _changed(on, say, "requests: 600", "requests: 2", rejected=True)
+    answer = await on.stage.ask("beta", "/api/payments")
+    say(f"   beta    GET /api/payments {status(answer)}")
+    say("   and back to 600")
+    await _changed(on, say, "requests: 2", "requests: 600", rejected=False)
+
+
+async def _changed(on: Kong, say: Say, old: str, new: str, *, rejected: bool) -> None:
+    before, written = on.stage.server.plane.catalog.revision, on.count("written_total")
+    waited = on.count("phase_wait_seconds_total")
+    began = on.stage.edit("acme.yaml", old, new)
+    feeling = asyncio.create_task(on.stage.felt(began, rejected=rejected))
+    try:
+        await on.applied(before)
+        seconds = time.perf_counter() - began
+        felt = await feeling
+    finally:
+        feeling.cancel()
+    word = "refused" if rejected else "let through"
+    say(f"   felt after {milliseconds(felt)}: from the file on disk to the first request {word}")
+    waited = on.count("phase_wait_seconds_total") - waited
+    calls = on.count("written_total") - written
+    say(f"   acknowledged after {_apart(seconds, waited)}; {calls:.0f} write to the Admin API")
+
+
+async def refused(on: Kong, say: Say) -> None:
+    """What Kong does not take of one tenant is refused by name, and the others of the same push are applied."""
+    say("\n4. Add the tenant gamma, whose name somebody else has in this Kong; and give acme 400 requests")
+    before = on.stage.server.plane.catalog.revision
+    await on.admin.put(KINDS["consumers"], NAMESAKE)
+    try:
+        on.stage.write("gamma.yaml", GAMMA)
+        on.stage.edit("acme.yaml", "requests: 500", "requests: 400")
+        after = await on.applied(before)
+        say(f"   {NODE} in `gatecast clients`: {paint(on.client.of('TENANTS').error, 'red')}")
+        say(f"   acme    its limit in Kong is {await _limit(on)}: the others of the push are applied")
+        (on.stage.settings / "gamma.yaml").unlink()
+        await on.applied(after)
+    finally:
+        await on.admin.delete(KINDS["consumers"], str(NAMESAKE["id"]))
+    say("   gamma.yaml taken away: nothing is refused any more" if not _parked(on) else "   still refused")
+
+
+def _parked(on: Kong) -> bool:
+    return any(one.parked for one in on.client.machine.interests.values())
+
+
+async def drift(on: Kong, say: Say) -> None:
+    """What somebody changes by hand is found and healed."""
+    say("\n5. Somebody gives acme 100000 requests by hand, in Kong itself")
+    assert on.sidecar.sidecar is not None, "it has synced"
+    plugin = await _plugin(on)
+    await on.admin.patch(KINDS["plugins"], plugin["id"], {"config": {"minute": 100_000}})
+    say(f"   acme    its limit in Kong is {await _limit(on)}")
+    report = await on.sidecar.sidecar.reconcile()
+    for one in report.drift:
+        say(f"   found by the look that comes every 10 min: {paint(one, 'yellow')}")
+    say(f"   acme    its limit in Kong is {await _limit(on)}: {strong('healed')}")
+
+
+async def _plugin(on: Kong) -> Entity:
+    """The plugin that counts acme's requests."""
+    rows = await on.admin.rows(KINDS["plugins"], tags=(OURS, "tenant:acme"))
+    return next(one for one in rows if one["name"] == "rate-limiting")
+
+
+async def _limit(on: Kong) -> str:
+    return f"{(await _plugin(on))['config']['minute']:.0f} a minute"
+
+
+def hints(on: Kong) -> str:
+    """What to try while it runs."""
+    api, files, admin = f"http://{on.stage.server.api}", on.stage.settings, on.gate.access.url
+    return f"""
+It keeps running; Ctrl-C ends it. In another terminal:
+   curl -i -H 'x-tenant-id: acme' {on.gate.proxy}/api/orders
+   curl -i -H 'x-tenant-id: acme' -X POST {on.gate.proxy}/api/orders      # 400: acme demands an Idempotency-Key
+   $EDITOR {files}/acme.yaml                   # and repeat
+   gatecast clients --server {api}
+   gatecast kong drift --admin {admin} --xds {on.stage.server.xds} --gateway {GATEWAY}
+   gatecast kong export --admin {admin} --gateway {GATEWAY}
+   curl {admin}/plugins
+   curl http://127.0.0.1:{on.sidecar.port}/metrics"""
