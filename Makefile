@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench protos openapi lock clean help
+.PHONY: demo demo-kong real-kong test check bench protos openapi lock clean help
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/'
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gatecast needs Python 3.11 or newer: make PYTHON=python3.12")'
@@ -18,6 +18,23 @@ $(READY): pyproject.toml requirements.lock
 
 demo: $(READY)  ## control plane, two upstreams and a real Envoy: one tenant's change, live
 	$(BIN)/gatecast demo
+
+# Under a name of its own: what `docker compose up` started is another Kong. Its host ports are the same, though.
+STACK := docker compose --project-name gatecast-demo-kong --profile kong
+
+demo-kong:  ## the same on Kong: a real one in containers where Docker runs, a double where it does not
+	@if docker compose version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory real-kong; \
+	else \
+		echo "No Docker with compose runs here, so a double stands in for Kong."; \
+		$(MAKE) --no-print-directory $(READY) && $(BIN)/gatecast demo --kong; \
+	fi
+
+real-kong:
+	@trap '$(STACK) down --volumes' EXIT INT TERM; \
+	$(STACK) up --build --detach --wait kong && \
+	$(STACK) exec -T --env KONG_ADMIN_URL=http://127.0.0.1:8001 --env KONG_PROXY_URL=http://127.0.0.1:8000 \
+		orders gatecast demo --kong
 
 test: $(READY)  ## every test, also those that start a real Envoy
 	$(BIN)/pytest -q -n 2 --dist worksteal

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from gatecast import output
+from gatecast import output, remote
 from gatecast.exits import Answered, Away, Exit, exit_of
 from tenants.errors import GatecastError
 
@@ -64,6 +64,14 @@ class Lazy(click.Group):
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -71,8 +79,12 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="gatecast", message="%(version)s")
-def cli() -> None:
+@click.option("-o", "--output", type=click.Choice(output.FORMS), help="Form of what is printed.")
+@remote.named
+def cli(**_before: str | None) -> None:
     """A control plane that streams each tenant's settings to Envoy, live in milliseconds.
+
+    The options here may stand before the command or after it.
 
     Exit codes: 0 fine, 1 error, 2 usage, 3 findings, 4 not found, 5 conflict, 6 access, 7 unreachable, 8 timed out.
     """

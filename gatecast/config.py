@@ -84,7 +84,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
-    settings: Path = Field(description="directory with the settings documents")
+    settings: Path | None = Field(None, description="directory with the settings documents")
     store: str = Field(
         "sqlite:///gatecast.db", repr=False, description="the store: a file, sqlite:///..., postgresql://... or memory"
     )
@@ -139,6 +139,12 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @model_validator(mode="after")
+    def _sourced(self) -> Self:
+        if self.settings is None and not {"store", "registry"} & self.model_fields_set:
+            raise PydanticCustomError("sourceless", "{why}", {"why": _SOURCES})
+        return self
+
+    @model_validator(mode="after")
     def _guarded(self) -> Self:
         if not (self.xds.loopback or self.insecure or self.xds_client_ca):
             raise PydanticCustomError("exposed", "{why}", {"why": _exposed("xds", self.xds, _PROXIES)})
@@ -186,6 +192,10 @@ class Settings(BaseSettings):
         return f"{self.xds} can be reached from other machines, and proxies do not show who they are (xds_client_ca)"
 
 
+_SOURCES = (
+    f"settings is not given: --settings DIR, {PREFIX}SETTINGS, or 'settings' in a configuration file; "
+    "or name a store (--store) or a registry, and serve what that holds"
+)
 _PROXIES = "proxies do not show who they are: give xds_certificate, xds_key and xds_client_ca"
 _OPERATORS = "operators are not asked who they are: give api_tokens or oidc_issuer"
 
@@ -235,8 +245,6 @@ def _told(item: Any, layers: Mapping[str, Mapping[str, Any]], path: Path | None)
     name = str(item["loc"][0]) if item["loc"] else ""
     if not name:
         return str(item["msg"])
-    if item["type"] == "missing":
-        return f"{name} is not given: --{name} DIR, {PREFIX}{name.upper()}, or {name!r} in a configuration file"
     names = {
         "flag": f"--{name.replace('_', '-')}",
         "environment": f"{PREFIX}{name.upper()}",

@@ -1,33 +1,26 @@
-"""`gatecast demo --kong`: control plane, sidecar, two echo services and a Kong in one terminal, and one tenant's change.
+"""`gatecast demo --kong`: control plane, sidecar, two echo services and a Kong in one terminal.
 
-The Kong is a double (`kong_double`), and the first line says so. With KONG_ADMIN_URL and KONG_PROXY_URL it is a real one:
-it has to reach this machine's loopback, and to hold nothing of gatecast; what the demo writes there it takes away again.
+A tenant's change, live; all as with `gatecast kong` beside a Kong. Which Kong it is: `gatecast.demo_gates`.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gatecast import demo_stage, kong
+from gatecast.demo_gates import GATEWAY, Gate, gate
 from gatecast.demo_stage import ANY, Say, Stage, milliseconds, status, strong
-from gatecast.exits import Conflict, Usage
-from gatecast.kong_options import made
 from gatecast.output import paint
-from kong_sync.admin import Access, Admin, connected
-from kong_sync.answers import About, doubts
+from kong_sync.admin import Admin
 from kong_sync.entities import KINDS, Entity
-from kong_sync.listing import listed
 from kong_sync.names import OURS
-from tenants.errors import Refused
 from xds.hub import Client
 from xds.waiting import until
 
-GATEWAY = "edge"
 NODE = "kong-1"
-PERIOD = 0.5
-"""Seconds between two looks of the double at its database, where Kong takes 5: so is nearly all the time it takes."""
 PAUSE = 0.05
 """Seconds between two requests that ask: at most 600 a minute are let through, and a wait may be long."""
 PATIENCE = 60.0
@@ -38,20 +31,6 @@ NAMESAKE = {
 }
 """What somebody else has in this Kong: a consumer with the name of the tenant GAMMA."""
 GAMMA = "kind: Tenant\nid: gamma\norganisation: foods\n"
-DOUBLE = f"""\
-This Kong is a DOUBLE, not Kong: gatecast's own model of Kong 3.9.1 (Admin API, proxy, timers), in this process.
-Its timers run every {PERIOD:g} s (Kong's: every 5 s). With KONG_ADMIN_URL and KONG_PROXY_URL a real Kong is used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """A Kong. `single`: no other node shares its database; `alone`: it serves nothing else; `said`: what it is."""
-
-    access: Access
-    proxy: str
-    said: str
-    single: bool = False
-    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +55,13 @@ class Kong:
         """Wait until the sidecar has answered for all revisions up to one that comes after this one. Returns it."""
         plane, rollouts = self.stage.server.plane, self.stage.server.ledger.rollouts
         await until(lambda: plane.catalog.revision > after, "the change at the server")
-        async with asyncio.timeout(PATIENCE):
-            await rollouts.wait(plane.catalog.revision)
-        return plane.catalog.revision
+        newest = plane.catalog.revision
+        await until(
+            lambda: all(one.state != "pending" for one in rollouts.of(newest).clients),
+            f"the sidecar's answer to revision {newest}",
+            within=PATIENCE,
+        )
+        return newest
 
     def count(self, name: str) -> float:
         """A counter of the sidecar, over all its labels."""
@@ -104,63 +87,7 @@ async def run(say: Say, environment: Mapping[str, str], *, keep: bool = False) -
     say("\nCleaned up: no process, no file and no entity in Kong is left.")
 
 
-# -- what it stands on --------------------------------------------------------------------------------------------------
-
-
-@contextlib.asynccontextmanager
-async def gate(environment: Mapping[str, str]) -> AsyncIterator[Gate]:
-    """A Kong for the length of the block, with nothing of ours in it afterwards. Raises Refused, Unavailable."""
-    admin, proxy = environment.get("KONG_ADMIN_URL", ""), environment.get("KONG_PROXY_URL", "")
-    if bool(admin) != bool(proxy):
-        raise Usage("KONG_ADMIN_URL and KONG_PROXY_URL go together: both for a real Kong, none for the double")
-    async with _real(made(admin, "", "", "", ""), proxy) if admin else _double() as found:
-        yield found
-
-
-@contextlib.asynccontextmanager
-async def _double() -> AsyncIterator[Gate]:
-    from kong_double.double import Double
-    from kong_double.lua import luajit
-    from kong_double.pages import Node
-    from kong_double.timers import Timers
-
-    if luajit is None:
-        raise Refused(
-            "the double of Kong needs LuaJIT: pip install 'gatecast[demo]'; "
-            "or set KONG_ADMIN_URL and KONG_PROXY_URL for a real Kong"
-        )
-    node, timers = Node(state=PERIOD, database=PERIOD), Timers(period=PERIOD, router=PERIOD / 2)
-    async with Double(node=node, timers=timers).serving() as double:
-        yield Gate(Access(double.admin_url), double.proxy_url, DOUBLE, single=True, alone=True)
-
-
-@contextlib.asynccontextmanager
-async def _real(access: Access, proxy: str) -> AsyncIterator[Gate]:
-    """A Kong that somebody runs: what is in it is his, and ours is taken away again."""
-    async with connected(access) as admin:
-        _fit(admin.about)
-        if await admin.rows(KINDS["services"], tags=(OURS,)) or await admin.rows(KINDS["consumers"], tags=(OURS,)):
-            raise Conflict(f"{access.url} has entities of gatecast already: the demo wants a Kong without")
-        said = f"This Kong is real: {admin.about.version} at {access.url}. The demo takes its entities away at the end."
-        try:
-            yield Gate(access, proxy, said)
-        finally:
-            await _empty(admin)
-
-
-def _fit(about: About) -> None:
-    """Raises Refused if this Kong cannot show the story."""
-    doubts(about)
-    if about.dbless:
-        raise Refused("this Kong has no database: the demo shows changes of single entities, which it does not take")
-
-
-async def _empty(admin: Admin) -> None:
-    """Delete what carries our tags, the dependent first; what is nested goes along."""
-    found = await listed(admin, GATEWAY)
-    for kind in reversed(KINDS.values()):
-        for row in () if kind.nested else found[kind.name]:
-            await admin.delete(kind, row["id"])
+# -- what it stands on ------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -173,14 +100,14 @@ async def at_work(found: Gate, say: Say) -> AsyncIterator[Kong]:
         began = time.perf_counter()
         async with kong.running(told) as (sidecar, work):
             made = Kong(on, sidecar, found)
-            await _while(work, lambda: first_sync(made, began, say))
+            await _while(work, first_sync(made, began, say))
             yield made
         work.result()
 
 
-async def _while(work: asyncio.Task[None], doing: Callable[[], Awaitable[None]]) -> None:
+async def _while(work: asyncio.Task[None], doing: Coroutine[Any, Any, None]) -> None:
     """Do this unless the sidecar ends: then raise what it raised."""
-    task = asyncio.ensure_future(doing())
+    task = asyncio.create_task(doing)
     try:
         await asyncio.wait({work, task}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -210,7 +137,7 @@ def _apart(seconds: float, waited: float) -> str:
     return f"{milliseconds(seconds)}, {waited * 1000:.0f} ms of them the wait for Kong's timers"
 
 
-# -- the story ----------------------------------------------------------------------------------------------------------
+# -- the story --------------------------------------------------------------------------------------------------------
 
 
 async def change(on: Kong, say: Say) -> None:

@@ -1,5 +1,5 @@
-"""What both demos stand on: a control plane, the packaged example on disk, two echo services, and the story as far as it
-is the same for Envoy and Kong. Called by `gatecast.demo` and `gatecast.demo_kong`.
+"""What both demos stand on: a control plane, the packaged example on disk, two echo services; and as much of the story
+as is the same for Envoy and Kong. Called by `gatecast.demo` and `gatecast.demo_kong`.
 """
 
 import asyncio
@@ -78,9 +78,10 @@ class Stage:
     async def felt(self, began: float, *, rejected: bool) -> float:
         """Ask until acme's requests are rejected, or no more; the seconds since `began`. Raises TimeoutError."""
         async with asyncio.timeout(self.patience):
-            while await self.rejected("acme") != rejected:
+            while True:
+                if await self.rejected("acme") == rejected:
+                    return time.perf_counter() - began
                 await asyncio.sleep(self.pause)
-        return time.perf_counter() - began
 
 
 @contextlib.asynccontextmanager
@@ -109,7 +110,7 @@ def _settings(folder: Path, ports: dict[str, int]) -> Path:
     return folder
 
 
-# -- how a demo ends ----------------------------------------------------------------------------------------------------
+# -- how a demo ends --------------------------------------------------------------------------------------------------
 
 
 def end_by_sigterm() -> None:
@@ -128,7 +129,7 @@ async def kept(say: Say, hints: str) -> None:
     await told.wait()
 
 
-# -- the story ----------------------------------------------------------------------------------------------------------
+# -- the story --------------------------------------------------------------------------------------------------------
 
 
 async def requests(on: Stage, say: Say) -> None:

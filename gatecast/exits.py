@@ -73,6 +73,7 @@ TABLE: tuple[tuple[type[Exception], Exit], ...] = (
 
 def exit_of(error: Exception) -> Exit:
     """The exit code an error stands for."""
-    if isinstance(error, Answered):
-        return STATUSES.get(error.status, Exit.ERROR)
+    status = getattr(error, "status", 0)  # of `Answered`, and of `kong_sync.answers.KongRefused`
+    if isinstance(error, Refused) and status:
+        return STATUSES.get(status, Exit.ERROR)
     return next((code for kind, code in TABLE if isinstance(error, kind)), Exit.ERROR)

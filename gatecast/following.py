@@ -70,14 +70,15 @@ async def _set(stop: asyncio.Event, within: float) -> bool:
 
 
 def sources(settings: Settings) -> tuple[Source, ...]:
-    """The automatic sources of this server."""
-    limits = Limits(quiet=settings.quiet, bound=settings.bound)
-    folder = Folder(settings.settings, allow_empty=settings.allow_empty, limits=limits)
-    if not settings.registry:
-        return (folder,)
-    asking = registry.Limits(every=settings.registry_every)
-    trusting = settings.allow_empty
-    return folder, Registry(settings.registry, settings.registry_token, trusting=trusting, limits=asking)
+    """The automatic sources of this server: its directory, its registry, if it has them."""
+    found, meant = list[Source](), settings.allow_empty
+    if settings.settings:
+        limits = Limits(quiet=settings.quiet, bound=settings.bound)
+        found.append(Folder(settings.settings, allow_empty=meant, limits=limits))
+    if settings.registry:
+        asking = registry.Limits(every=settings.registry_every)
+        found.append(Registry(settings.registry, settings.registry_token, trusting=meant, limits=asking))
+    return tuple(found)
 
 
 def feeds(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ from kong_sync.backups import keeper
 from kong_sync.database import GUARD, Database, Guard
 from kong_sync.executor import Executor
 from kong_sync.gauges import Gauges
-from kong_sync.lease import Leases
+from kong_sync.lease import CONSUMERS, HELD, Lease, Leases
 from kong_sync.listing import ours
 from kong_sync.model import World, shared, tenant
+from kong_sync.names import OURS
 from kong_sync.whole import Whole
 from tenants.catalog import Catalog, Touched
 from tenants.errors import Refused, Unavailable
@@ -33,6 +35,13 @@ from tenants.supplies import Supplies
 from xds.builder import Builder
 from xds.snapshot import Snapshot
 
+PLUGINS = frozenset(
+    {
+        "acl", "correlation-id", "cors", "ip-restriction", "jwt", "key-auth", "post-function", "pre-function",
+        "rate-limiting", "request-size-limiting", "request-termination", "request-transformer", "response-transformer",
+    }
+)  # fmt: skip
+"""What the plugins that policies come to are called. A Kong that lacks one refuses the tenants that need it."""
 KEYS = 10.0
 """Seconds for issuers to give their keys."""
 
@@ -92,6 +101,13 @@ async def fetched(sources: frozenset[Source]) -> Map[Source, str]:
     if missing := sorted(one.name for one, keys in usable.items() if keys is None):
         raise Unavailable(f"the keys of {', '.join(missing)} could not be fetched: nothing was compared")
     return Map({one: keys.text for one, keys in usable.items() if keys is not None})
+
+
+async def writers(kong: Admin) -> tuple[str, ...]:
+    """Who may write to this Kong now, each with its gateway."""
+    rows = await kong.rows(CONSUMERS, tags=(OURS, HELD))
+    held = [(Lease.read(row), next(tag for tag in row["tags"] if tag not in (OURS, HELD))) for row in rows]
+    return tuple(sorted(f"{lease.who} ({tag})" for lease, tag in held if lease.until > time.time()))
 
 
 @dataclass(frozen=True, slots=True)

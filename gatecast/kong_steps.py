@@ -82,7 +82,8 @@ def _with(found: dict[str, Any], problems: tuple[str, ...]) -> dict[str, Any]:
 
 async def _replaced(on: Opened, state: State, made: Plan) -> Plan:
     """A push takes away what others gave it, too."""
-    assert on.whole is not None and on.database.mirror is not None, "it was listed"
+    assert on.whole is not None, "it has no database"
+    assert on.database.mirror is not None, "it was listed"
     held, mine = await on.whole.held(), on.database.mirror.ours.rows
     theirs = tuple(Change(*key, held.rows[key], None) for key in lost(state, held) if key not in mine)
     return replace(made, changes=(*made.changes, *theirs))

@@ -49,6 +49,19 @@ def text(found: dict[str, Any], *, wide: bool = False) -> str:
     return "\n".join(lines)
 
 
+def about(found: dict[str, Any]) -> str:
+    """What a Kong says of itself, and what would be in our way."""
+    kind = "without a database" if found["database"] == "off" else f"on {found['database']}"
+    lines = [
+        f"{clean(found['url'])}: Kong {clean(found['version'])} ({clean(found['edition'])}), {clean(kind)}",
+        f"A change is in effect everywhere after {found['wait']:g} s",
+        *(f"Written by {clean(one)}" for one in found["writers"]),
+        *(paint(f"It has no plugin {one}: who needs it is refused", "yellow") for one in found["missing_plugins"]),
+        *(paint(clean(one), "yellow") for one in found["doubts"]),
+    ]
+    return "\n".join(lines)
+
+
 def _change(one: dict[str, Any], *, wide: bool) -> Iterator[str]:
     word, colour, _sign = WORDS[one["change"]]
     yield paint(f"{word} {clean(one['name'])}", colour)

@@ -1,4 +1,6 @@
-"""Logs of a process, on stderr. Set up by the commands `serve`, `demo` and `kong`; nothing else configures them."""
+"""Logs of a process, on stderr. Set up by the commands `serve`, `demo`, `kong` and those below it; nothing else
+configures them.
+"""
 
 import logging
 import sys
@@ -33,6 +35,16 @@ def set_up_logs(style: str, level: str, stream: TextIO = sys.stderr) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(logging.WARNING, logging.getLevelName(level.upper())), force=True)
+
+
+def set_up_notes(stream: TextIO) -> None:
+    """For a command that does one thing and ends: our warnings, readable, on `stream`; stdout stays one document."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, _printable, structlog.dev.ConsoleRenderer(colors=False)],
+        wrapper_class=structlog.make_filtering_bound_logger("warning"),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
 
 
 def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

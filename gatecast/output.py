@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 FORMS = ("table", "wide", "json", "yaml")
 
@@ -15,11 +16,18 @@ Row = Sequence[str]
 
 
 def option(*forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`-o`, with these forms; the first is the default."""
+    """`-o`, with these forms; the first is the default, unless another one was said before the command."""
     return click.option(
         "-o", "--output", type=click.Choice(forms or FORMS), default=(forms or FORMS)[0], show_default=True,
-        help="Form of what is printed.",
+        help="Form of what is printed.", callback=_said,
     )  # fmt: skip
+
+
+def _said(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    before = context.find_root().params.get("output")
+    if before is None or context.get_parameter_source("output") is ParameterSource.COMMANDLINE:
+        return value
+    return str(parameter.type.convert(before, parameter, context))
 
 
 def show(form: str, data: Any, text: Callable[[bool], str]) -> None:

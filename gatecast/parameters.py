@@ -42,12 +42,16 @@ class Duration(click.ParamType[float]):
 
 
 class Kind(click.ParamType[str]):
-    """A kind of document, as people write it: `Tenant`, `tenant`, `tenants`. The server knows which there are."""
+    """A kind of document, as people write it: `Tenant`, `tenant`, `tenants`. The server knows which there are.
+
+    What follows a slash is an id, and stays as it is: see `parted`.
+    """
 
     name = "kind"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return str(value).lower().removesuffix("s")
+        kind, slash, name = str(value).partition("/")
+        return f"{kind.lower().removesuffix('s')}{slash}{name}"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return _offered(kind for kind in _kinds() if kind.startswith(incomplete.lower()))
@@ -83,6 +87,13 @@ class Name(click.ParamType[tuple[str, str]]):
         return _offered(f"{kind}/{one}" for one in _ids(ctx, KIND.convert(kind, param, ctx), start))
 
 
+def parted(kind: str, id: str | None) -> tuple[str, str | None]:
+    """`KIND ID` or `KIND/ID` as kind and id."""
+    if id is None and "/" in kind:
+        kind, _, id = kind.partition("/")
+    return kind, id
+
+
 DURATION, KIND, ID, NAME = Duration(), Kind(), Id(), Name()
 
 
@@ -96,7 +107,7 @@ def _ids(ctx: click.Context, kind: str, start: str) -> list[str]:
     """Ids that begin so, asked once and briefly: a shell waits for it, and no error may reach its line."""
     shape = {"documents": [{"id": str}]}
     try:
-        target = remote.here(ctx.params.get("server") or "", ctx.params.get("context") or "").target
+        target = remote.here(*remote.said(ctx)).target
         with closing(remote.Server(target, patience=1.0, pauses=())) as server:
             page = server.get("/api/v1/documents", shape, kind=kind, q=start, limit=ENOUGH)
     except GatecastError:

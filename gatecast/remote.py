@@ -4,7 +4,8 @@
     def command(server: Server) -> None:
         found = server.get("/api/v1/status", SHAPE)
 
-`remote.server` adds --server and --context. Reads are tried again while nobody answers; writes never are.
+`remote.server` adds --server and --context, which may also be said before the command. Reads are tried again while
+nobody answers; writes never are.
 """
 
 import os
@@ -166,10 +167,16 @@ def server(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def with_server(server: str, context: str, **others: Any) -> Any:
-        made = here(server, context)
-        click.get_current_context().call_on_close(made.close)
+        current = click.get_current_context()
+        made = here(*said(current))
+        current.call_on_close(made.close)
         return function(server=made, **others)
 
+    return named(with_server)
+
+
+def named(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--server and --context, as they are said."""
     known = click.option(
         "--context", default="", metavar="NAME", shell_complete=contexts.offered,
         help=f"A server by its name (`gatecast context`); also {contexts.CONTEXT}.",
@@ -178,7 +185,16 @@ def server(function: Callable[..., Any]) -> Callable[..., Any]:
         "--server", default="", metavar="URL",
         help=f"The server's API; also {contexts.SERVER}.  [default: the context in use, else {contexts.DEFAULT}]",
     )  # fmt: skip
-    return plain(known(with_server))
+    return plain(known(function))
+
+
+def said(context: click.Context) -> tuple[str, str]:
+    """--server and --context of a command, or those that were said before it; "" for none."""
+    before, own = context.find_root().params, context.params
+    server, name = own.get("server") or "", own.get("context") or ""
+    if server or name:
+        return server, name
+    return before.get("server") or "", before.get("context") or ""
 
 
 def here(server: str, context: str) -> Server:

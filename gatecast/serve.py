@@ -17,19 +17,22 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import structlog
 from prometheus_client import disable_created_metrics
+from starlette.types import ASGIApp
 
 from gatecast import api, entrance, keykeeping, notify
 from gatecast.about import version
 from gatecast.addresses import Address
 from gatecast.config import Settings
+from gatecast.entrance import Entrance
 from gatecast.events import Feed
 from gatecast.following import feeds, follow, opened, settling, sources
 from gatecast.forgetting import forget
@@ -41,7 +44,9 @@ from gatecast.troubles import Trouble, troubles
 from gatecast.web import serving
 from tenants.errors import Problem
 from tenants.keysets.fetcher import Fetcher
+from tenants.keysets.holding import Known
 from tenants.keysets.limits import Limits as KeyLimits
+from tenants.keysets.source import Source
 from tenants.secrets.disk import Disk
 from tenants.secrets.keeper import Keeper
 from tenants.store import Keep, Store
@@ -86,47 +91,85 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(settings: Settings, stop: asyncio.Event | None = None) -> AsyncIterator[Running]:
-    """Listen and follow the store and the settings directory until the block ends. `stop`: wait no more for a store."""
+    """Listen and follow the store and the sources until the block ends. `stop`: wait no more for a store."""
     async with opened(settings.store, stop or asyncio.Event()) as store, _running(settings, store) as server:
         yield server
 
 
-@contextlib.asynccontextmanager
-async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What is in force and what keeps it so: a server whom nobody can reach yet. `kept`: key sets of before."""
+
+    settings: Settings
+    store: Store
+    telemetry: Telemetry
+    metrics: Metrics
+    plane: Plane
+    fetcher: Fetcher
+    ledger: Ledger
+    kept: Mapping[Source, Known]
+
+    def wrong(self) -> tuple[Trouble, ...]:
+        """What people are told of."""
+        faults = {one.name: one.last_error for one in self.ledger.sources() if one.last_error}
+        return troubles(self.plane.hub.clients.values(), self.plane.problems(), self.fetcher.states, faults)
+
+    def unknown_key(self, node: Node, tenant: str) -> None:
+        """A proxy met a token of the tenant whose key it does not know."""
+        for one in self.plane.builder.sources_of(self.plane.hub.gateway(node) or "", tenant):
+            self.fetcher.unknown_key(one)
+
+    def ads(self) -> AdsServer:
+        """What proxies speak to."""
+        return AdsServer(
+            self.plane.hub, self.metrics, identifier=f"gatecast/{version()} {socket.gethostname()}",
+            unknown_key=self.unknown_key, trust=entrance.trust(self.settings),
+        )  # fmt: skip
+
+    def api(self, door: Entrance, feed: Feed) -> ASGIApp:
+        """What operators speak to."""
+        return api.app(
+            self.plane, self.telemetry.registry, ledger=self.ledger, feed=feed, access=door.access,
+            forget=door.tokens.forget, local=self.settings.alone,
+        )  # fmt: skip
+
+    def keeping(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What goes on for as long as the server runs."""
+        settings, telemetry = self.settings, self.telemetry
+        yield from (telemetry.measure_lag(), self.fetcher.run(), _sweep(self.plane), _look(self.plane))
+        yield keykeeping.keep(self.store, self.fetcher, self.kept)
+        pace = Pace(settings.notify_after, settings.notify_every)
+        yield notify.run(notify.sinks(settings), self.wrong, pace, telemetry.notified)
+        yield forget(self.store, Keep(settings.keep_revisions, timedelta(days=settings.keep_days)))
+
+
+async def _core(settings: Settings, store: Store) -> _Core:
     telemetry = Telemetry()
     metrics = Metrics(telemetry.registry)
     plane = Plane(Hub(metrics, wall=time.time), held=True, secrets=_keeper(settings))
-    before = await keykeeping.known(store)
-    fetcher = Fetcher(plane.keyed, limits=KeyLimits(stale=settings.keys_stale), known=before)
-    plane.supplies = keykeeping.supplies(before, time.time() - settings.keys_stale)
+    kept = await keykeeping.known(store)
+    fetcher = Fetcher(plane.keyed, limits=KeyLimits(stale=settings.keys_stale), known=kept)
+    plane.supplies = keykeeping.supplies(kept, time.time() - settings.keys_stale)
     plane.want = fetcher.want
     telemetry.watch(plane, fetcher)
     ledger = Ledger(store, plane, on_publish=telemetry.applied)
     ledger.feeds += feeds(ledger, sources(settings), _teller(plane), telemetry.syncs.timed)
     telemetry.follow(lambda: store.trouble, ledger.sources, ledger.rollouts.lag)
+    return _Core(settings, store, telemetry, metrics, plane, fetcher, ledger, kept)
 
-    def wrong() -> tuple[Trouble, ...]:
-        faults = {one.name: one.last_error for one in ledger.sources() if one.last_error}
-        return troubles(plane.hub.clients.values(), plane.problems(), fetcher.states, faults)
 
-    def unknown_key(node: Node, tenant: str) -> None:
-        for one in plane.builder.sources_of(plane.hub.gateway(node) or "", tenant):
-            fetcher.unknown_key(one)
-
-    identifier = f"gatecast/{version()} {socket.gethostname()}"
-    ads = AdsServer(plane.hub, metrics, identifier=identifier, unknown_key=unknown_key, trust=entrance.trust(settings))
-    door = entrance.entrance(settings, store)
+@contextlib.asynccontextmanager
+async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
+    core = await _core(settings, store)
+    plane, ledger, fetcher = core.plane, core.ledger, core.fetcher
+    door, ads = entrance.entrance(settings, store), core.ads()
     feed = Feed(plane, ledger, secrets.token_hex(4), time.time)
-    app = api.app(
-        plane, telemetry.registry, ledger=ledger, feed=feed, access=door.access, forget=door.tokens.forget,
-        local=settings.alone,
-    )  # fmt: skip
     tls = (settings.api_certificate, settings.api_key) if settings.api_certificate and settings.api_key else None
-    async with settling(ledger), serving(app, settings.api, tls) as api_port:
+    async with settling(ledger), serving(core.api(door, feed), settings.api, tls) as api_port:
         xds_port = await ads.start(str(settings.xds), _credentials(settings))
         try:
-            addresses = settings.xds.at(xds_port), settings.api.at(api_port)
-            log.info("listening", xds=str(addresses[0]), api=str(addresses[1]))
+            xds, reached = settings.xds.at(xds_port), settings.api.at(api_port)
+            log.info("listening", xds=str(xds), api=str(reached))
             loaded = asyncio.Event()
 
             async def publish_first() -> None:
@@ -134,23 +177,19 @@ async def _running(settings: Settings, store: Store) -> AsyncIterator[Running]:
                 await plane.release()
                 await ads.serving()
                 loaded.set()
-                log.info("Server ready", xds=str(addresses[0]), api=str(addresses[1]), settings=str(settings.settings))
+                log.info("Server ready", xds=str(xds), api=str(reached), settings=str(settings.settings or ""))
 
             source = follow(ledger, publish_first)
-            pace = Pace(settings.notify_after, settings.notify_every)
-            telling = notify.run(notify.sinks(settings), wrong, pace, telemetry.notified)
-            keeping = telemetry.measure_lag(), fetcher.run(), _sweep(plane), _look(plane), door.run(), feed.run()
-            keys = keykeeping.keep(store, fetcher, before)
-            forgetting = forget(store, Keep(settings.keep_revisions, timedelta(days=settings.keep_days)))
-            async with _tasks(*keeping, keys, telling, forgetting), _task(source) as following:
-                yield Running(plane, ledger, *addresses, fetcher, following, loaded)
+            async with _tasks(door.run(), feed.run(), *core.keeping()), _task(source) as following:
+                yield Running(plane, ledger, xds, reached, fetcher, following, loaded)
         finally:
             await ads.stop(settings.drain)
 
 
 def _keeper(settings: Settings) -> Keeper:
     """What reads the secrets that documents name."""
-    return Keeper(Disk(settings.secrets or settings.settings, os.environ), closed=settings.keyless)
+    folder = settings.secrets or settings.settings or Path(os.devnull)  # nothing is below that
+    return Keeper(Disk(folder, os.environ), closed=settings.keyless)
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:

@@ -84,9 +84,16 @@ def text(written: Mapping[str, Any], *, wide: bool) -> str:
     parts = [*documents(written["changes"], most), *resources(written["resources"], most)]
     parts += [f"kept out: {one['kind']}/{one['id']} is {_why(one)}" for one in written["kept_out"]]
     parts += [f"{paint(one['severity'], 'red')}: {output.detail(one)}" for one in written["problems"]]
+    if pinned := sum(bool(one.get("pinned")) for one in written["changes"]):
+        parts.append(_pinned(pinned, trial=bool(written.get("dry_run"))))
     if "rollout" in written:
         parts.append(waiting.text(written["rollout"]))
     return "\n".join([*parts, summary(written)])
+
+
+def _pinned(number: int, *, trial: bool) -> str:
+    verb = "would be pinned" if trial else "pinned"
+    return f"{counted(number, 'document')} {verb}: files and registries may not write them until `gatecast unpin`"
 
 
 def _why(one: Mapping[str, Any]) -> str:

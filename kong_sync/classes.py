@@ -7,7 +7,7 @@ change of that is a change in place. Called by `translate`.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from kong_sync.bodies import body
@@ -40,7 +40,9 @@ HTTP = ["http", "https"]
 
 @dataclass(frozen=True, slots=True)
 class RouteClass:
-    """What tenants share on one route. `tenant`: whose alone it is, "" where it can be shared."""
+    """What tenants share on one route. `tenant`: whose alone it is, "" where it can be shared. `lone`: its only tenant,
+    while a limit stands here (`of`).
+    """
 
     route: str
     plugins: tuple[Plugin, ...]
@@ -49,6 +51,7 @@ class RouteClass:
     issuer: Issuer | None = None
     optional: bool = False
     cors: Cors | None = None
+    lone: str = ""
 
     @property
     def hash(self) -> str:
@@ -56,14 +59,34 @@ class RouteClass:
 
     @property
     def label(self) -> str:
-        """`orders.1f0c9b2e4d5a`; of a tenant's own `orders.~acme`, which no change renames."""
-        return f"{self.route}.~{self.tenant}" if self.tenant else f"{self.route}.{self.hash}"
+        """`orders.1f0c9b2e4d5a`; of a tenant's own `orders.~acme`, which no change renames; of a lone tenant's
+        `orders.1f0c9b2e4d5a.~acme`, which no change of its limit renames.
+        """
+        if self.tenant:
+            return f"{self.route}.~{self.tenant}"
+        return f"{self.route}.{self.hash}.~{self.lone}" if self.lone else f"{self.route}.{self.hash}"
+
+    @property
+    def tag(self) -> str:
+        """Whose it is."""
+        owner = self.tenant or self.lone
+        return f"tenant:{owner}" if owner else f"class:{self.hash}"
+
+    def of(self, members: tuple[str, ...]) -> "RouteClass":
+        """The class as it is with these tenants. A limit that one tenant alone has is changed in place."""
+        alone = len(members) == 1 and not self.tenant and any(one.name == LIMIT for one in self.plugins)
+        return replace(self, lone=members[0]) if alone else self
+
+
+LIMIT = "rate-limiting"
 
 
 @lru_cache(maxsize=65536)
 def _hash(one: RouteClass) -> str:
+    """Of the content; of a lone tenant's class without the limit."""
     service = one.service.label if one.service else ""
-    return digest([one.route, service, [[each.name, each.config] for each in one.plugins]])
+    said = [[each.name, "" if one.lone and each.name == LIMIT else each.config] for each in one.plugins]
+    return digest([one.route, service, said])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +146,7 @@ def route_entity(
         "preserve_host": first is None or first.tls is None,
         "request_buffering": True,
         "response_buffering": True,
-        "tags": tags(gateway, f"tenant:{one.tenant}" if one.tenant else f"class:{one.hash}"),
+        "tags": tags(gateway, one.tag),
     }
     return Made("routes", body)
 
@@ -147,8 +170,7 @@ def tenant_header(route: Entity) -> str:
 def plugin_entities(one: RouteClass, gateway: str) -> tuple[Made, ...]:
     """The plugins of a class."""
     where: Mapping[str, Entity] = {"route": ref(gateway, "routes", one.label)}
-    tag = f"tenant:{one.tenant}" if one.tenant else f"class:{one.hash}"
-    return tuple(plugin(gateway, each.name, read(each.config), where, one.label, tag) for each in one.plugins)
+    return tuple(plugin(gateway, each.name, read(each.config), where, one.label, one.tag) for each in one.plugins)
 
 
 @lru_cache(maxsize=16384)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from kong_sync import limits, summary
+from kong_sync import limits, setbacks, summary
 from kong_sync.admin import Admin
-from kong_sync.adoption import Match
-from kong_sync.diff import hindered, plan
+from kong_sync.diff import plan
 from kong_sync.entities import KINDS, Entity
 from kong_sync.executor import Executor, Failed
 from kong_sync.gauges import Gauges
@@ -138,7 +137,7 @@ class Database:
                 found = self._faults(one)
                 faults |= dict.fromkeys(found)
                 held |= {fault.key for fault in found if fault.key}
-                kept |= {one.step.key} if self._wanted(one.step) is None else set()
+                kept.add(one.step.key)
             if len(held) + len(kept) == before:
                 return tuple(faults)
 
@@ -185,22 +184,11 @@ class Database:
             log.warning("kong holds it otherwise than it was written", kind=key[0], id=key[1])
         return failed
 
-    def _wanted(self, step: Step) -> Key | None:
-        """The desired entity that a step is there for; of what goes there is none."""
-        assert self.mirror is not None, "the phase is over"
-        if step.verb == "delete":
-            return None
-        if step.key in self.wanted.rows:
-            return step.key
-        match = Match(self.wanted, self.mirror.ours)
-        return next((key for key in self.wanted.rows if key[0] == step.kind and match.id(*key) == step.id), None)
-
     def _faults(self, failed: Failed) -> tuple[Fault, ...]:
-        """What a step that failed hinders; that something does not go may hinder nothing, and is told."""
+        """What a step that Kong refused hinders."""
         assert self.mirror is not None, "the phase is over"
-        mine, said = self._wanted(failed.step), str(failed.error)
-        keys = [mine] if mine else sorted(hindered(self.wanted, self.mirror.ours, failed.step.key))
-        return tuple(Fault(key, said) for key in keys) or (Fault(None, said),)
+        said, keys = str(failed.error), setbacks.held(self.wanted, self.mirror.ours, failed.step)
+        return tuple(Fault(key, said) for key in sorted(keys)) or (Fault(None, said),)
 
 
 def _told(key: Key, before: Mirror, found: Mirror) -> str:

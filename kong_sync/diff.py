@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from kong_sync import order
 from kong_sync.adoption import Match, closed_over, faults
 from kong_sync.entities import KINDS
-from kong_sync.gates import GATES
 from kong_sync.phases import Change, Plan
 from kong_sync.routing import Crowd
 from kong_sync.states import EMPTY, Key, State, references
@@ -37,7 +36,7 @@ def plan(
     owners     look only at entities of these owners (see `states.owner`), and at what hangs on them; None: at all
     others     entities that are not ours, as far as they are known: who has a name of theirs gets a problem
     held       desired entities that Kong refused: they and all that must not be done without them stay as they are
-    kept       entities that Kong does not let go: they and what they need stay as they are (see `hindered`)
+    kept       entities that Kong does not let go: they and what they need stay as they are
     unsettled  timers that may not yet show what was written before: both after a start, `Plan.pending` of the plan
                before if its last write is no full propagation ago
     """
@@ -50,19 +49,6 @@ def plan(
         draft = draft.again()
         draft.compare(*(_all(desired, actual) if scope is None else _owned(desired, actual, scope)))
     return draft.planned(unsettled)
-
-
-def hindered(desired: State, actual: State, key: Key) -> frozenset[Key]:
-    """The desired routes that would meet a gate of Kong which does not go: they have to be held while it is kept."""
-    row = actual.rows.get(key)
-    if row is None or key[0] != "plugins" or row["name"] not in GATES:
-        return frozenset()
-    match, places = Match(desired, actual), references(KINDS["plugins"], row)
-    wanted = [(kind, match.wanted(kind, id_)) for kind, id_ in places if kind in ("routes", "services")]
-    found = {one for one in wanted if one[0] == "routes" and one[1]}
-    if not any(kind == "routes" for kind, _id in wanted):
-        found = {user for one in wanted if one[1] for user in desired.referring(*one) if user[0] == "routes"}
-    return frozenset(found)
 
 
 def _all(desired: State, actual: State) -> tuple[Iterable[Key], Iterable[Key]]:
@@ -127,6 +113,8 @@ class _Draft:
         routes = {key for key in self._fixed if key[0] == "routes"}
         for key in routes | {key for key in self._needed if key[0] == "services"}:
             self._fixed.update(user for user in self.actual.referring(*key) if user[0] == "plugins")
+        for key in [key for key in self._fixed if key[0] == "upstreams"]:  # old targets go when the new ones are there
+            self._fixed.update(user for user in self.actual.referring(*key) if user[0] == "targets")
 
     def _behind(self) -> frozenset[Key]:
         """Routes that would take what a held one is to take, perhaps without its gates."""

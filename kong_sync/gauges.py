@@ -18,6 +18,7 @@ class Gauges:
         self.waits = Counter("gatecast_kong_phase_waits", "Waits for changes to be in effect", registry=to)
         self.waited = Counter("gatecast_kong_phase_wait_seconds", "Seconds of these waits", registry=to)
         self.refused = Gauge("gatecast_kong_refused_tenants", "Tenants whose settings Kong refuses", registry=to)
+        self.faults = Gauge("gatecast_kong_faults", "What Kong refuses and no tenant is to blame for", registry=to)
         self.entities = Gauge("gatecast_kong_entities", "Entities of ours in this Kong", registry=to)
         self.leader = Gauge("gatecast_kong_writes", "1 if this sidecar is the one that writes", registry=to)
         self.seconds = Histogram("gatecast_kong_run_seconds", "From a push to its verdict", buckets=SPANS, registry=to)

@@ -42,7 +42,8 @@ def issuer_of(policy: Jwt) -> Issuer:
     if jwks is not None and jwks.keys:
         text = jwks.text()
         return Issuer(hashlib.sha256(f"{policy.issuer}\n{text}".encode()).hexdigest()[:16], text)
-    return Issuer(Source(policy.issuer, (jwks and jwks.uri) or "").name)
+    secrets = any(name.startswith("HS") for name in policy.algorithms)  # such a set is fetched apart, and named apart
+    return Issuer(Source(policy.issuer, (jwks and jwks.uri) or "", symmetric=secrets).name)
 
 
 def anonymous_name(gateway: str) -> str:

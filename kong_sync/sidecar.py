@@ -139,6 +139,7 @@ class Sidecar:
             return Report(drift)
         faults = await self._bring(self.world, None, None)
         await self._writer.settle()
+        self.faults &= frozenset(faults)
         self._end(text((), faults), None)
         return Report(drift, faults)
 
@@ -212,7 +213,8 @@ class Sidecar:
         self._gauges.runs.labels("unavailable").inc()
 
     def _end(self, verdict: str | None, seconds: float | None) -> None:
-        self.problem = verdict or ""
+        self.problem = verdict or text(self.refused.items(), sorted(self.faults, key=str)) or ""
+        self._gauges.faults.set(len(self.faults))
         self._gauges.runs.labels("refused" if verdict else "done").inc()
         self._gauges.refused.set(len(self.refused))
         if seconds is not None:

@@ -180,8 +180,11 @@ class _Draft:
             one: _members(self._members.get(one, ()), self._came.get(one, set()), self._left.get(one, set()))
             for one in self._came.keys() | self._left.keys()
         }
-        for one in sorted(moved, key=lambda one: bool(moved[one])):  # a tenant's own class goes before it comes anew
-            self._class(one, self._members.get(one, ()), moved[one])
+        before = {one: self._members.get(one, ()) for one in moved}
+        for one, new in moved.items():  # what goes may have the name of what comes
+            self._left_by(one, before[one], new)
+        for one, new in moved.items():
+            self._joined_by(one, before[one], new)
         self._settle()
         changed = self._really()
         return replace(
@@ -203,18 +206,25 @@ class _Draft:
                 now[key] = before[key]
         return frozenset(key for key in self._changed if before.get(key) is not now.get(key))
 
-    def _class(self, one: RouteClass, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+    def _left_by(self, one: RouteClass, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+        was = one.of(old)
+        if old and (not new or was != one.of(new)):
+            gone = route_entity(was, old, (), self._shape, self._before.world.routes or self._world.routes, {})
+            self._replace((gone, *plugin_entities(was, self._shape.gateway)), ())
         if not new:
-            gone = route_entity(one, old, (), self._shape, self._before.world.routes or self._world.routes, {})
-            self._replace((gone, *plugin_entities(one, self._shape.gateway)), ())
             del self._members[one]
             self._used(one, -1)
+
+    def _joined_by(self, one: RouteClass, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+        if not new:
             return
-        self._put(self._route(one, new))
+        now = one.of(new)
+        self._put(self._route(now, new))
         self._members[one] = new
-        if not old:
-            for made in plugin_entities(one, self._shape.gateway):
+        if not old or one.of(old) != now:
+            for made in plugin_entities(now, self._shape.gateway):
                 self._put(made)
+        if not old:
             self._used(one, 1)
 
     def _route(self, one: RouteClass, members: tuple[str, ...]) -> Made:

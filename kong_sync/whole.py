@@ -30,7 +30,12 @@ class Whole:
     """One Kong without a database. `given`: its hash of what we gave it last, "" if that is not known."""
 
     def __init__(
-        self, kong: Admin, gauges: Gauges, *, guard: Guard = GUARD, backup: Callable[[State], None] = lambda _state: None
+        self,
+        kong: Admin,
+        gauges: Gauges,
+        *,
+        guard: Guard = GUARD,
+        backup: Callable[[State], None] = lambda _state: None,
     ) -> None:
         self.given = ""
         self._kong, self._gauges, self._guard, self._backup = kong, gauges, guard, backup

@@ -185,7 +185,10 @@ class Builder:
         fleet.turn = _Turn()
 
     def _listeners(self, fleet: _Fleet, gateway: Gateway, lacking: frozenset[str]) -> None:
-        made = self._made(fleet, Key("Gateway", gateway.id), lambda: (translate.listeners(gateway, lacking), ()))
+        def build() -> tuple[Iterable[Built], tuple[Problem, ...]]:
+            return (*translate.listeners(gateway, lacking), *translate.unnamed(gateway)), ()
+
+        made = self._made(fleet, Key("Gateway", gateway.id), build)
         fleet.secrets.lacking = lacking
         if made is not None:
             self._replace(fleet, NOBODY, made, Needs(translate.gateway_needs(gateway), translate.claimed(gateway)))

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from gatecast import output, remote
-from gatecast.parameters import ID, KIND
+from gatecast.parameters import ID, KIND, parted
 from gatecast.remote import Server, segment
 
 DOCUMENT = {
@@ -21,12 +21,13 @@ DOCUMENT = {
 @remote.server
 @output.option()
 def command(kind: str, id: str | None, organisation: str | None, part: str | None, server: Server, output: str) -> None:
-    """Show documents of a KIND, or one with an ID in full.
+    """Show documents of a KIND, or one with an ID (or KIND/ID) in full.
 
     With -o yaml or json, one document is printed as it is written in files: edit it, and `gatecast apply -f` it.
     """
     from gatecast.output import show
 
+    kind, id = parted(kind, id)
     if id:
         one = document(server, kind, id)
         return show(output, written(one), lambda _wide: detail(one))

@@ -1,7 +1,7 @@
 """`gatecast kong`: the sidecar of a Kong, and what one does with a Kong by hand (`kong_plans`, `kong_views`)."""
 
 import importlib
-from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,14 +10,21 @@ from gatecast import kong_options
 from gatecast.exits import Usage
 
 if TYPE_CHECKING:
+    from gatecast.kong import Told
     from kong_sync.admin import Access
 
 PARTS = {
     "diff": "kong_plans", "sync": "kong_plans", "restore": "kong_plans", "drift": "kong_plans",
-    "export": "kong_views", "parity": "kong_views",
+    "export": "kong_views", "ping": "kong_views", "parity": "kong_views",
 }  # fmt: skip
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
+ELSEWHERE = {
+    "apply": "gatecast kong sync --once -f DIR",
+    "dump": "gatecast kong export --gateway ID",
+    "validate": "gatecast check -f DIR for settings, gatecast kong restore FILE --dry-run for a file of `kong export`",
+    "reset": "gatecast kong sync --once with settings that have no tenants, and --force; what others have is kept",
+    "convert": "nothing: gatecast reads its own settings alone",
+}
+"""What users of decK try first, and what does that here."""
 
 
 class Lazy(click.Group):
@@ -27,6 +34,8 @@ class Lazy(click.Group):
         return list(PARTS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in ELSEWHERE:
+            raise Usage(f"`gatecast kong {cmd_name}` is not there. Use {ELSEWHERE[cmd_name]}")
         if cmd_name not in PARTS:
             return None
         found: click.Command = getattr(importlib.import_module(f"gatecast.commands.{PARTS[cmd_name]}"), cmd_name)
@@ -35,23 +44,11 @@ class Lazy(click.Group):
 
 @click.group("kong", cls=Lazy, invoke_without_command=True)
 @kong_options.access
-@click.option(
-    "--xds",
-    default="127.0.0.1:18000",
-    show_default=True,
-    envvar="GATECAST_KONG_XDS",
-    metavar="HOST:PORT",
-    help="Address of the control plane.",
-)
+@kong_options.plane
 @click.option(
     "--gateway", default="", envvar="GATECAST_KONG_GATEWAY", metavar="ID", help="Whose tenants this Kong serves."
 )
 @click.option("--node", default="", envvar="GATECAST_KONG_NODE", help="Name of this sidecar.  [default: kong-HOST]")
-@click.option(
-    "--xds-ca", type=FILE, envvar="GATECAST_KONG_XDS_CA", help="TLS: who signs the control plane's certificate."
-)
-@click.option("--xds-certificate", type=FILE, envvar="GATECAST_KONG_XDS_CERTIFICATE", help="TLS: our certificate.")
-@click.option("--xds-key", type=FILE, envvar="GATECAST_KONG_XDS_KEY", help="TLS: its key.")
 @click.option(
     "--listen",
     default="127.0.0.1:18002",
@@ -60,9 +57,12 @@ class Lazy(click.Group):
     metavar="HOST:PORT",
     help="/livez, /readyz and /metrics.",
 )
-@click.option("--backups", type=FOLDER, envvar="GATECAST_KONG_BACKUPS", help="Where backups go before a large plan.")
+@kong_options.backups
 @click.option(
-    "--state", type=FILE, envvar="GATECAST_KONG_STATE", help="File by which a restart asks for what differs alone."
+    "--state",
+    type=kong_options.FILE,
+    envvar="GATECAST_KONG_STATE",
+    help="File by which a restart asks for what differs alone.",
 )
 @click.option("--single", is_flag=True, envvar="GATECAST_KONG_SINGLE", help="No other Kong node uses this database.")
 @kong_options.shared
@@ -88,6 +88,9 @@ def command(context: click.Context, /, access: "Access", **given: Any) -> None: 
     tenant. The commands below do one step by hand.
     """
     if context.invoked_subcommand is not None:
+        from gatecast.logs import set_up_notes
+
+        set_up_notes(sys.stderr)
         return
     if not given["gateway"]:
         raise Usage("--gateway: say which gateway this Kong is, as in --gateway edge")
@@ -101,23 +104,16 @@ def command(context: click.Context, /, access: "Access", **given: Any) -> None: 
     asyncio.run(run(said))
 
 
-def told(access: "Access", given: dict[str, Any]) -> Any:
+def told(access: "Access", given: dict[str, Any]) -> "Told":
     """What the sidecar is told. Raises `Usage`."""
     import socket
 
     from gatecast.addresses import Address
-    from gatecast.kong import Told
     from kong_sync.database import Guard
     from kong_sync.runner import Pace
 
-    Address.parse(given["xds"])
-    listen = Address.parse(given["listen"])
-    if bool(given["xds_certificate"]) != bool(given["xds_key"]):
-        raise Usage("--xds-certificate and --xds-key go together")
-    if given["xds_certificate"] and not given["xds_ca"]:
-        raise Usage("--xds-certificate needs --xds-ca: who signs the control plane's certificate")
-    return Told(
-        access, given["xds"], given["gateway"], given["node"] or f"kong-{socket.gethostname()}",
-        given["xds_ca"], given["xds_certificate"], given["xds_key"], listen, given["backups"], given["state"],
+    return kong_options.told(
+        access, given["gateway"], given["node"] or f"kong-{socket.gethostname()}", given,
+        listen=Address.parse(given["listen"]), backups=given["backups"], state=given["state"],
         alone=not given["shared_kong"], single=given["single"], guard=Guard(given["force"]), pace=Pace(given["look"]),
     )  # fmt: skip

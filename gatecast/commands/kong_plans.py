@@ -49,7 +49,8 @@ def drift(
 
     Exit code 3 with --exit-code if somebody changed an entity of ours, or a change is still on its way.
     """
-    found = asyncio.run(_compared(access, _said(kong_options.plane_of(access, gateway, plane), alone=not shared_kong)))
+    told = kong_options.told(access, gateway, "", plane)
+    found = asyncio.run(_compared(access, _said(told, alone=not shared_kong)))
     _show(output, found)
     return Exit.FINDINGS if exit_code and found["changes"] else Exit.FINE
 

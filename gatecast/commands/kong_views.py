@@ -2,12 +2,13 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gatecast import kong_options, output
-from gatecast.exits import Usage
+from gatecast.exits import NotFound, Usage
+from gatecast.output import note
 
 if TYPE_CHECKING:
     from kong_sync.admin import Access
@@ -21,10 +22,17 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="What this directory comes to, without a Kong.",
 )
-@click.option("--gateway", default="", metavar="ID", help="The gateway; with -f the only one with `kong: true`.")
+@click.option(
+    "--gateway",
+    default="",
+    envvar="GATECAST_KONG_GATEWAY",
+    metavar="ID",
+    help="The gateway; with -f the only one with `kong: true`.",
+)
+@click.option("--to", "file", type=click.Path(path_type=Path), metavar="FILE", help="Into a new file, for you alone.")
 @kong_options.shared
 @kong_options.access
-def export(directory: Path | None, gateway: str, shared_kong: bool, access: "Access") -> None:
+def export(directory: Path | None, gateway: str, file: Path | None, shared_kong: bool, access: "Access") -> None:
     """Print our entities as a file of decK: those in a Kong, or with -f those that settings come to.
 
     It has the keys of tenants in it: keep it as a secret.
@@ -32,7 +40,17 @@ def export(directory: Path | None, gateway: str, shared_kong: bool, access: "Acc
     if directory is None and not gateway:
         raise Usage("--gateway: say whose entities of this Kong, or -f for those of a directory")
     text = asyncio.run(_wanted(directory, gateway, alone=not shared_kong) if directory else _held(access, gateway))
-    click.echo(text, nl=False)
+    if file is None:
+        click.echo(text, nl=False)
+        return
+    from kong_sync.backups import written
+    from tenants.errors import Refused
+
+    try:
+        written(file, text)
+    except OSError as error:
+        raise Refused(f"{file}: {(error.strerror or str(error)).lower()}") from None
+    note(f"{file}: {len(text.encode())} bytes")
 
 
 async def _wanted(directory: Path, gateway: str, *, alone: bool) -> str:
@@ -56,7 +74,41 @@ async def _held(access: "Access", gateway: str) -> str:
     async with opened(access, gateway) as on:
         await on.database.look()
         assert on.database.mirror is not None, "it was listed"
+        if not len(on.database.mirror.ours):
+            raise NotFound(
+                f"nothing in this Kong is of gateway {gateway!r}, with the tags {', '.join(ours(gateway))}"
+            )
         return dumped(on.database.mirror.ours, ours(gateway))
+
+
+@click.command("ping")
+@kong_options.access
+@output.option()
+def ping(access: "Access", output: str) -> None:
+    """Ask a Kong who it is, and say what would be in our way. Nothing is written.
+
+    Exit codes: 7 it cannot be reached, 6 it wants a token, 1 it is one that gatecast cannot serve.
+    """
+    from gatecast.kong_told import about
+    from gatecast.output import show
+
+    found = asyncio.run(_asked(access))
+    show(output, found, lambda _wide: about(found))
+
+
+async def _asked(access: "Access") -> dict[str, Any]:
+    from gatecast.kong_offline import PLUGINS, reached, writers
+    from kong_sync.answers import doubts
+
+    async with reached(access) as kong:
+        its, said = kong.about, doubts(kong.about)
+        missing = sorted(PLUGINS - its.plugins)
+        who = () if its.dbless else await writers(kong)
+    return {
+        "url": access.url, "version": its.version, "edition": its.edition, "database": its.database,
+        "router": its.flavor, "wait": its.wait_everywhere, "writers": list(who), "missing_plugins": missing,
+        "doubts": list(said),
+    }  # fmt: skip
 
 
 @click.command("parity")

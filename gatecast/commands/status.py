@@ -89,7 +89,12 @@ def _store(store: dict[str, Any]) -> str:
 def _sources(sources: list[dict[str, Any]] | None) -> str:
     if not sources:
         return "none" if sources is not None else "-"
-    return ", ".join(f"{one['name']} ({'failed' if one['last_error'] else one['documents']})" for one in sources)
+    return ", ".join(f"{one['name']} ({_source(one)})" for one in sources)
+
+
+def _source(one: dict[str, Any]) -> str:
+    out = f", {one['kept_out']} kept out" if one.get("kept_out") else ""
+    return f"{'failed' if one['last_error'] else one['documents']}{out}"
 
 
 def _counts(found: dict[str, int], none: str) -> str:

@@ -34,9 +34,9 @@ def listing(sources: list[dict[str, Any]]) -> str:
         return "no file or registry gives documents"
     rows = [
         (
-            clean(one["name"]), one["kind"], str(one["documents"]),
+            clean(one["name"]), one["kind"], str(one["documents"]), str(one.get("kept_out", "-")),
             paint("failed", "red") if one["last_error"] else paint("ok", "green"), clean(one["last_error"]) or "-",
         )
         for one in sources
     ]  # fmt: skip
-    return table(("SOURCE", "KIND", "DOCUMENTS", "STATE", "ERROR"), rows)
+    return table(("SOURCE", "KIND", "DOCUMENTS", "KEPT OUT", "STATE", "ERROR"), rows)

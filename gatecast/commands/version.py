@@ -2,10 +2,14 @@
 
 import click
 
+from gatecast import output
 from gatecast.about import version
 
 
 @click.command("version")
-def command() -> None:
+@output.option("table", "json", "yaml")
+def command(output: str) -> None:
     """Print the version."""
-    print(version())
+    from gatecast.output import show
+
+    show(output, {"version": version()}, lambda _wide: version())

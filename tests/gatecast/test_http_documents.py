@@ -66,6 +66,7 @@ async def test_a_write_names_the_version_that_it_changes(method: str, here: Oper
         await here.refused(method, ACME, 428 if not wrong else 400, code, body, headers={"if-match": wrong})
     both = {"if-match": "*", "if-none-match": "*"}
     await here.refused(method, ACME, 400, "invalid_header", body, headers=both)
+    await here.refused(method, ACME, 400, "invalid_header", body, headers={"if-none-match": '*, "0123"'})
     etag = await here.etag()
     await here.ask(method, ACME, 200, body, headers={"if-match": f'"0123", {etag}'})
 
@@ -104,7 +105,8 @@ def test_merge_patches_are_those_of_the_rfc(value: object, patch: object, result
 
 async def test_a_deleted_document_is_gone(here: Operator) -> None:
     done = (await here.ask("DELETE", ACME, headers={"if-match": await here.etag()})).json()
-    assert done["changes"] == [{"kind": "Tenant", "id": "acme", "change": "deleted", "etag": "", "fields": []}]
+    gone = {"kind": "Tenant", "id": "acme", "change": "deleted", "etag": "", "pinned": False, "fields": []}
+    assert done["changes"] == [gone]
     await here.refused("GET", ACME, 404, "not_found")
     await here.refused("DELETE", ACME, 404, "not_found", headers={"if-match": "*"})
     assert here.plane.hub.snapshots["edge"].get("RDS", "acme") is None
@@ -211,6 +213,13 @@ async def test_a_parameter_that_is_unknown_is_refused(name: str, here: Operator)
     assert here.ledger.revision == revision
 
 
+async def test_a_parameter_that_is_given_twice_is_refused(here: Operator) -> None:
+    both = {"if-match": "*", "content-type": "application/json"}
+    answer = await here.http.put(f"/api/v1{ACME}?dry_run=true&dry_run=false", json=LIMIT, headers=both)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (422, "query.dry_run: it is given twice")
+    assert here.ledger.revision == 1
+
+
 @pytest.mark.parametrize(
     "path", ["/documents/Nix/acme", "/documents/Tenant/ACME", "/documents/Tenant/a%00b", "/documents/Tenant/nobody"]
 )
@@ -286,6 +295,7 @@ async def test_a_change_may_depend_on_the_newest_revision(here: Operator) -> Non
 async def test_the_same_request_twice_has_one_effect_and_one_answer(here: Operator) -> None:
     key = {"idempotency-key": "k1"}
     first = await here.ask("POST", "/documents:apply", 200, {"documents": [GAMMA]}, headers=key)
+    assert "idempotency-replayed" not in first.headers
     await here.ask("DELETE", "/documents/Tenant/gamma", headers={"if-match": "*"})
     again = await here.ask("POST", "/documents:apply", 200, {"documents": [GAMMA]}, headers=key)
     assert (again.json(), again.headers["idempotency-replayed"]) == (first.json(), "true")

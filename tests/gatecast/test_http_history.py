@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from operators import Operator, operator
@@ -88,12 +89,24 @@ async def test_going_back_twice_with_one_key_is_done_once(here: Operator) -> Non
 async def test_a_pin_is_shown_and_taken_away(here: Operator) -> None:
     await here.ledger.store.commit([Write.put({"kind": "Tenant", "id": "gamma"})], REGISTRY)
     await here.ledger.load()
-    await here.ask("DELETE", "/documents/Tenant/gamma", headers={"if-match": "*"}, force=True)
+    how: Any = {"headers": {"if-match": "*"}, "force": True}
+    trial = (await here.ask("DELETE", "/documents/Tenant/gamma", **how, dry_run=True)).json()
+    done = (await here.ask("DELETE", "/documents/Tenant/gamma", **how)).json()
+    assert [one["changes"][0]["pinned"] for one in (trial, done)] == [True, True]
     (pin,) = (await here.ask("GET", "/pins")).json()["pins"]
     assert (pin["kind"], pin["id"], pin["author"]) == ("Tenant", "gamma", "local")
     assert (await here.ask("DELETE", "/pins/Tenant/gamma")).json()["pins"] == 1
     assert (await here.ask("GET", "/pins")).json()["pins"] == []
     await here.refused("DELETE", "/pins/Nix/gamma", 404, "not_found")
+
+
+async def test_going_back_says_which_documents_are_pinned_by_it(here: Operator) -> None:
+    await here.ledger.store.commit([Write.put({"kind": "Tenant", "id": "gamma"})], REGISTRY)
+    await here.ledger.load()
+    await here.put(LIMIT, "*")
+    for dry_run in (True, False):
+        done = (await here.ask("POST", "/revisions/1:restore", 200, {"reason": "x"}, dry_run=dry_run)).json()
+        assert {one["id"]: one["pinned"] for one in done["changes"]} == {"acme": False, "gamma": True}
 
 
 async def test_a_rollout_says_who_has_a_revision(here: Operator) -> None:

@@ -9,12 +9,12 @@ import kongs
 import planes
 import pytest
 import sidecars
+from sidecars import TENANTS, limit, limits
+
 from kong_double.double import Double
 from kong_double.pages import Node
 from kong_double.timers import Timers
 from kong_double.wire import Request, Response, as_json
-from sidecars import TENANTS, limit, limits
-
 from kong_sync.database import Guard
 from xds.waiting import until
 

@@ -10,13 +10,13 @@ import kongs
 import planes
 import pytest
 import sidecars
+from sidecars import TENANTS, limit, limits
+
+from gatecast.kong_asked import asked
 from kong_double.double import Double
 from kong_double.faults import EVERY, Fault
 from kong_double.timers import Hand, Timers
 from kong_double.transport import Direct
-from sidecars import TENANTS, limit, limits
-
-from gatecast.kong_asked import asked
 from kong_sync.admin import Access, Admin, client
 from kong_sync.backups import KEPT, keeper, loaded
 from kong_sync.database import Database, LostLease
@@ -143,6 +143,6 @@ def test_a_file_that_is_no_backup_is_refused(text: str, tmp_path: Path) -> None:
 
 async def test_a_control_plane_asked_once_says_all() -> None:
     async with planes.plane(kong_worlds.GATEWAY + TENANTS) as served:
-        world = await asked(f"127.0.0.1:{served.port}", "edge")
+        world = await asked(sidecars.told(served, kongs.standing()))
         assert sorted(world.tenants) == ["acme", "beta"]
         assert sorted(world.routes) == ["orders"]

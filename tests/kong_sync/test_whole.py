@@ -10,13 +10,13 @@ import kong_worlds
 import kongs
 import pytest
 from immutables import Map
-from kong_double.double import Double
-from kong_double.faults import Fault
-from kong_double.transport import Direct
 from plan_worlds import ident
 from sidecars import limit, limits
 from structlog.testing import capture_logs
 
+from kong_double.double import Double
+from kong_double.faults import Fault
+from kong_double.transport import Direct
 from kong_sync import declarative, whole
 from kong_sync.admin import Access, Patience, connected
 from kong_sync.backups import keeper, loaded
@@ -64,7 +64,9 @@ async def test_the_first_push_after_a_restart_of_the_sidecar_may_not_take_nearly
         assert await first.bring(wanted(MANY)) == ()
     before = kongs.call(kong, "GET", "/config").body
     async with fresh(kong) as second:
-        with pytest.raises(TooMuch, match=r"takes away \d+ of the \d+ entities in this Kong: nothing was changed") as no:
+        with pytest.raises(
+            TooMuch, match=r"takes away \d+ of the \d+ entities in this Kong: nothing was changed"
+        ) as no:
             await second.bring(wanted(limit("t00", 5)))
     assert kongs.call(kong, "GET", "/config").body == before
     async with fresh(kong, "0123456789abcdef") as third:

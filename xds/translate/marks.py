@@ -14,6 +14,9 @@ from xds import messages
 Metadata = messages.message("envoy.config.core.v3.Metadata")
 
 NAMESPACE = "gatecast"
+NOBODY = "-"
+"""In place of a tenant, where a table is nobody's."""
+
 TENANT = "%CEL(xds.virtual_host_name)%"
 """The tenant whose table was chosen; nothing if none was."""
 

@@ -91,7 +91,7 @@ def tenant(view: TenantView) -> tuple[tuple[Built, ...], Needs]:
     needs = Needs(clusters, demands.providers)
     used = frozenset(spec.name for spec in needs.clusters) | frozenset(one.part for one in needs.providers)
     lazy = view.gateway.on_demand
-    scopes = tuple(Built("SRDS", key, _scope(key, name, lazy), frozenset({name}), owner=name) for key in keys)
+    scopes = tuple(Built("SRDS", key, scope(key, name, on_demand=lazy), frozenset({name}), owner=name) for key in keys)
     return (*scopes, Built("RDS", name, table, used, owner=name), *quotas.resource(demands.limits)), needs
 
 
@@ -127,7 +127,7 @@ class _Demands:
         return (*values[:_LIMIT], _Against(mine, said.theirs), *values[_LIMIT + 1 :])
 
 
-def _scope(key: str, table: str, on_demand: bool) -> Message:
+def scope(key: str, table: str, *, on_demand: bool) -> Message:
     """Named by its key: a host that moves to another tenant is one resource that changes, never two that clash."""
     fragments = ScopeKey(fragments=[ScopeFragment(string_key=key)])
     return ScopedRouteConfiguration(name=key, route_configuration_name=table, key=fragments, on_demand=on_demand)

@@ -9,6 +9,8 @@ Envoy picks a tenant's table by a header whose value must equal the scope's key,
   has the table chosen anew; the port is cut off where the header is read. What this needs came with Envoy 1.40.
 - `claim`: a filter verifies the token (`jwt`), a second writes the claim into a header of our own if it can be the id
   of a tenant, and the table is chosen anew. Without a token it is 401, whatever the path.
+
+Browsers send preflights without any header or token of ours. These get a key that is no tenant's (`preflights`).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +24,7 @@ from tenants.documents import TenantSelector
 from xds import messages
 from xds.translate.edits import header
 from xds.translate.jwt import CLAIM_SHARD, CLAIMED, TYPE_URL
-from xds.translate.matches import header_key
+from xds.translate.matches import ASKS, header_key
 from xds.translate.sources import by_ecds
 from xds.translate.tokens import claim_value, text_functions
 
@@ -46,8 +48,22 @@ CLAIM_HEADER = "x-gatecast-claim"
 """The same where the tenant comes from a claim."""
 
 
+def _filled(name: str) -> str:
+    return f'"{name}" in request.headers && request.headers["{name}"] != ""'
+
+
+UNNAMED = "-unnamed"
+"""The key of preflights that name no tenant. No tenant has such an id."""
+
+
 # Of anything but one name and a port, the service could make another tenant's host: such a host is nobody's.
 _ONE_HOST = 'request.host.matches("^[^,:]+(:[0-9]*)?$") ? request.host.lowerAscii() : ""'
+
+# Many services believe these more than the host.
+_HOSTS = ("forwarded", "x-forwarded-host")
+
+# What Envoy's filters take for a preflight.
+_PREFLIGHT = f'request.method == "OPTIONS" && {_filled("origin")} && {_filled(ASKS)}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ class Selection:
     """The header that holds the key, and what ends the key in it.
 
     `ours`: nobody outside may set the header. `written`: what a filter writes into it, in the language of expressions.
-    `verified`: a token is verified before.
+    `verified`: a token is verified before. `gone`: what a service could take for the key. `unnamed`: preflights may name no tenant; then `UNNAMED` is their key.
     """
 
     header: str
@@ -63,6 +79,8 @@ class Selection:
     ours: bool = False
     written: str = ""
     verified: bool = False
+    gone: tuple[str, ...] = ()
+    unnamed: bool = False
 
     def key_builder(self) -> Message:
         """How Envoy reads the scope's key."""
@@ -71,9 +89,9 @@ class Selection:
 
     def early(self) -> list[Message]:
         """What happens before anything else: nobody outside sets our headers. Several hosts Envoy joins by itself."""
-        changes = [HeaderMutation(remove=name) for name in (HOST_HEADER, CLAIM_HEADER)]
+        changes = [HeaderMutation(remove=name) for name in (HOST_HEADER, CLAIM_HEADER, *self.gone)]
         if not self.ours and self.header != header_key("host"):
-            changes.append(HeaderMutation(append=_joined(self.header)))
+            changes += [HeaderMutation(append=one) for one in (_joined(self.header), _named(self.header))]
         name = "envoy.http.early_header_mutation.header_mutation"
         config = messages.pack(EarlyHeaderMutation(mutations=changes))
         return [TypedExtensionConfig(name=name, typed_config=config)]
@@ -91,9 +109,9 @@ class Selection:
 
 SELECTIONS: Mapping[str, Callable[[str], Selection]] = MappingProxyType(
     {
-        "header": lambda name: Selection(header_key(name), ends=","),
-        "host": lambda _name: Selection(HOST_HEADER, ends=":", ours=True, written=_ONE_HOST),
-        "claim": lambda name: Selection(CLAIM_HEADER, ours=True, written=_an_id(name), verified=True),
+        "header": lambda name: Selection(header_key(name), ends=",", unnamed=True),
+        "host": lambda _name: Selection(HOST_HEADER, ends=":", ours=True, written=_ONE_HOST, gone=_HOSTS),
+        "claim": lambda name: Selection(CLAIM_HEADER, ours=True, written=_an_id(name), verified=True, unnamed=True),
     }
 )
 
@@ -108,10 +126,18 @@ def _joined(name: str) -> Message:
     return header(name, f'%CEL(request.headers["{name}"])%', "OVERWRITE_IF_EXISTS")
 
 
+def _named(name: str) -> Message:
+    """A preflight without the header gets a key of its own."""
+    return header(name, f'%CEL({_PREFLIGHT} ? "{UNNAMED}" : "")%', "ADD_IF_ABSENT")
+
+
 def _an_id(claim: str) -> str:
-    """The claim if it can be a tenant's id; nothing if it is anything else, or no text, or absent."""
+    """The claim if it can be a tenant's id; nothing if it is anything else, or no text, or absent.
+
+    A preflight is let past the filter that verifies (`jwt.shard`), so it has no claims.
+    """
     value = claim_value(CLAIMED, claim)
-    return f'{value}.matches("^[a-z0-9-]+$") ? {value} : ""'
+    return f'{_PREFLIGHT} ? "{UNNAMED}" : {value}.matches("^[a-z0-9][a-z0-9-]*$") ? {value} : ""'
 
 
 def _write(name: str, expression: str) -> Message:

@@ -8,7 +8,7 @@ are counted together, so names that are made up cost nothing.
 from google.protobuf.message import Message
 
 from xds import messages
-from xds.translate.marks import ANSWERED
+from xds.translate.marks import ANSWERED, NOBODY
 from xds.translate.replies import REPLIES
 
 _LOG = "envoy.config.accesslog.v3."
@@ -29,7 +29,7 @@ SCOPE = "gatecast"
 MOST = 200_000
 """Counters of one Envoy, about 50 MB of its memory. What would be one more is counted nowhere."""
 
-NONE = "-"
+NONE = NOBODY
 """The tenant of requests that no table took."""
 
 _DETAILS = "response.code_details"

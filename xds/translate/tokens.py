@@ -149,7 +149,7 @@ def _all(*who: Message) -> Message:
 _ONE_TOKEN = _authorization(r"(?i)bearer +[\w.~+/-]+=*")
 # Services split headers at more than blanks and commas, and not all that they take for a blank is one to RE2.
 _SOME_TOKEN = _authorization(r"\C*(?:(?i:\bbearer\b)|\b[CDIe][\w-]{11,}\.[CDIe][\w-]{2,}\.)\C*")
-"""A bearer's, or what looks like a JSON Web Token under any scheme: two JSON objects (or blanks before) in base64url."""
+"""A bearer's, or what looks like a JSON Web Token, whatever the scheme: two JSON objects in base64url."""
 
 _VERIFIED = _claim("iss", ValueMatcher(present_match=True))
 

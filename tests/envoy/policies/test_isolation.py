@@ -223,6 +223,8 @@ def violation(answer: edges.Json, asked: Asked, by: str) -> str:
         return "the service sees another tenant in the header"
     if by == "host" and seen["host"].lower().split(":")[0].rstrip(".") != edges.host(name):
         return "the service sees another host"
+    if by == "host" and not {"x-forwarded-host", "forwarded"}.isdisjoint(seen):
+        return "the service sees other names of a host"
     return "our headers go on" if [one for one in seen if "gatecast" in one] else ""
 
 

@@ -135,12 +135,31 @@ async def test_a_header_that_a_service_could_read_otherwise_is_refused(
         (bad.replace("Bearer", "Basic x, bEARER"),),
         *((bad.replace("Bearer ", f"bEARER{glue}"),) for glue in ("\xa0", "\x85", "=", ":", '" ')),
         *((f"{glue}{bad.replace('Bearer', 'bEARER')}",) for glue in ("Basic x;", "\xff ", "\xff")),
+        *((bad.replace("Bearer ", word),) for word in ("Token ", "JWT ", "DPoP ", "", "Token token=", 'x "', "\xff")),
+        (f"Token {idp.forged('none', sub='root')}",),
     ]
     for values in cases:
         answer = await ask(edge, "acme", *values)
         assert (answer.status_code, edges.error(answer)) in ((401, "token_invalid"), (401, "token_missing")), values
         assert "www-authenticate" in answer.headers, values
     assert edge.echo.count == before
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Basic YTpi",
+        "Basic ZTpleUo6eyJhbGciOiJub25lIn06YTpiOmM6ZDplOmY=",
+        'Digest username="eve", uri="/www.example.com/Download.Index.html", nonce="dcd98b7102.Dd2f0e8b11", qop=auth',
+        "AWS4-HMAC-SHA256 Credential=AKID/20261121/eu-1/s3/aws4_request, SignedHeaders=host;date, Signature=eeff00",
+        "Token 9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b",
+        "Negotiate YIIeyJ.x",
+    ],
+)
+async def test_what_is_no_token_passes_where_none_is_required(edge: edges.Edge, idp: idps.Idp, value: str) -> None:
+    await guard(edge, idp, "acme", required=False)
+    answer = await ask(edge, "acme", value)
+    assert (answer.status_code, answer.json()["headers"]["authorization"]) == (200, value)
 
 
 async def test_clocks_may_differ_by_the_skew(edge: edges.Edge, idp: idps.Idp) -> None:

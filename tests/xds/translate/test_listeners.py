@@ -50,8 +50,9 @@ OURS = [{"remove": "x-gatecast-host"}, {"remove": "x-gatecast-claim"}]
 def test_by_header_all_values_are_joined_and_the_first_chooses() -> None:
     assert key() == {"name": "x-tenant-id", "element_separator": ",", "index": 0}
     (early,) = manager()["early_header_mutation_extensions"]
-    *removed, change = early["typed_config"]["mutations"]
+    *removed, change, added = early["typed_config"]["mutations"]
     assert removed == OURS
+    assert added["append"]["append_action"] == "ADD_IF_ABSENT"
     assert change["append"] == {
         "header": {"key": "x-tenant-id", "value": '%CEL(request.headers["x-tenant-id"])%'},
         "append_action": "OVERWRITE_IF_EXISTS",
@@ -62,7 +63,7 @@ def test_by_host_the_key_is_ours_and_ends_before_the_port() -> None:
     host = {"from": "host"}
     assert key(tenant=host) == {"name": "x-gatecast-host", "element_separator": ":", "index": 0}
     (early,) = manager(tenant=host)["early_header_mutation_extensions"]
-    assert early["typed_config"]["mutations"] == OURS
+    assert early["typed_config"]["mutations"] == [*OURS, {"remove": "forwarded"}, {"remove": "x-forwarded-host"}]
     names = [one["name"] for one in manager(tenant=host)["http_filters"]]
     assert names[:2] == ["envoy.filters.http.header_mutation", "envoy.filters.http.set_filter_state"]
 

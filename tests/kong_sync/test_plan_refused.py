@@ -1,0 +1,73 @@
+"""A step of a plan that Kong refuses, whichever it is: nothing is opened by going on without it, and the next run ends
+where it should."""
+
+from dataclasses import replace
+from random import Random
+
+import plan_runs
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from immutables import Map
+from plan_models import Model, World
+from plan_worlds import desired
+
+from kong_sync import setbacks
+from kong_sync.diff import plan
+from kong_sync.phases import BOTH, Plan, Step
+from kong_sync.states import EMPTY, Key, State
+
+SEEDS = st.integers(0, 2**32)
+SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
+
+@given(SEEDS, st.booleans())
+@SLOW
+def test_whichever_step_is_refused_the_rest_opens_nothing_and_the_next_run_ends_right(seed: int, goes: bool) -> None:
+    rng = Random(seed)
+    kong, wanted = Model(plan_runs.finished(Map(), plan(desired(rng), EMPTY))), desired(rng)
+    made = plan(wanted, plan_runs.state(kong.rows))
+    steps = [step for step in made.steps if (step.verb == "delete") is goes]
+    if not steps:
+        return
+    worlds = World(kong.rows), World(plan_runs.finished(kong.rows, made))
+    refused = rng.choice(steps)
+    _carry_on(rng, kong, wanted, refused, *worlds)
+    again = plan(wanted, plan_runs.state(kong.rows), unsettled=BOTH)
+    worlds = *worlds, World(kong.rows)
+    assert next(plan_runs.walk(rng, kong, again, *worlds), None) is None
+    assert not plan(wanted, plan_runs.state(kong.rows))
+
+
+def _carry_on(rng: Random, kong: Model, wanted: State, refused: Step, *worlds: World) -> None:
+    """As `database` does it: after the phase of a refusal all is planned again."""
+    held, kept = set[Key](), set[Key]()
+    while True:
+        made = plan(wanted, plan_runs.state(kong.rows), held=held, kept=kept, unsettled=BOTH)
+        failed = _walked(rng, kong, made, refused, *worlds)
+        before = len(held) + len(kept)
+        for step in failed:
+            held |= setbacks.held(wanted, plan_runs.state(kong.rows), step)
+            kept.add(step.key)
+        if len(held) + len(kept) == before:
+            assert not failed or refused.verb != "delete", "what does not go is not tried again in the same run"
+            return
+
+
+def _walked(rng: Random, kong: Model, made: Plan, refused: Step, *worlds: World) -> list[Step]:
+    """Carry out a plan up to the phase in which steps are refused: this one, and what the database cannot take."""
+    failed: list[Step] = []
+    for phase in made.phases:
+        if phase.wait:
+            kong.settle()
+        for step in rng.sample(phase.steps, len(phase.steps)):
+            one = Plan((replace(phase, steps=(step,), wait=False),))
+            try:
+                assert (step.verb, step.key) != (refused.verb, refused.key), "Kong refuses it"
+                leak = next(plan_runs.walk(rng, kong, one, *worlds), None)
+            except AssertionError:
+                failed.append(step)
+            else:
+                assert leak is None, leak
+        if failed:
+            return failed
+    return []
