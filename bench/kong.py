@@ -8,7 +8,6 @@ its own. The wait until a change is in effect is Kong's (here 0.5 s, with Kong's
 import asyncio
 import os
 import re
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -24,11 +23,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import kong_worlds  # noqa: E402
 import planes  # noqa: E402
+from envoys import free_port  # noqa: E402
+from sidecars import limit  # noqa: E402
+
 from kong_double.double import Double  # noqa: E402
 from kong_double.pages import Node  # noqa: E402
 from kong_double.timers import Timers  # noqa: E402
-from sidecars import limit  # noqa: E402
-
 from xds.waiting import until  # noqa: E402
 
 CHANGES = 9
@@ -71,11 +71,6 @@ def resident(pid: int) -> int:
     """MiB in memory now."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) // 1024
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 async def measure(tenants: int) -> dict[str, Any]:

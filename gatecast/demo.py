@@ -4,6 +4,7 @@ Everything is real: the change is an edit of a YAML file on disk, what is measur
 """
 
 import contextlib
+import random
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +17,9 @@ from tenants.errors import Refused
 from xds.bootstrap import bootstrap
 from xds.envoy_binary import envoy_binary
 from xds.envoy_process import Envoy, envoy
+
+PORTS = range(12_000, 32_000)
+"""Below the range from which kernels take ports for connections: nobody is given one before Envoy listens there."""
 
 
 async def run(say: Say, *, keep: bool = False) -> None:
@@ -49,9 +53,14 @@ async def stage() -> AsyncIterator[tuple[Stage, Envoy]]:
 
 
 def _free_port() -> int:
-    """The listener's port stands in a document, so it has to be chosen beforehand."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port for the listener; it stands in a document, so it has to be chosen beforehand."""
+    return next(port for port in random.sample(PORTS, len(PORTS)) if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
 
 
 async def change(on: Stage, say: Say) -> None:

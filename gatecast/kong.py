@@ -35,6 +35,7 @@ from kong_sync.kept import Kept
 from kong_sync.lease import Leases
 from kong_sync.listing import ours
 from kong_sync.model import TYPE_URLS
+from kong_sync.probe import Probe
 from kong_sync.runner import Pace, Runner
 from kong_sync.sidecar import Sidecar
 from kong_sync.translate import Options, translate
@@ -54,7 +55,8 @@ log = structlog.get_logger("gatecast.kong")
 class Told:
     """What one sidecar is told. `alone`: see `translate.Options`; `single`: no other node shares Kong's database.
 
-    `wait`: seconds until a change is in effect, in place of what Kong says of its timers.
+    `wait`: seconds until a change is in effect, in place of what Kong says of its timers. `proxy`: URL of its proxy, by
+    which a change is seen to be in effect.
     """
 
     access: Access
@@ -73,6 +75,7 @@ class Told:
     pace: Pace = PACE
     backoff: Backoff = BACKOFF
     wait: float | None = None
+    proxy: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -139,7 +142,11 @@ async def _work(
     if leases is None:
         writer: Whole | Database = Whole(kong, on.gauges, guard=told.guard, backup=backup)
     else:
-        executor = Executor(kong, partial(_wait, told, kong), on.gauges, stopping=on.stopping, clock=clock, sleep=sleep)
+        executor = Executor(
+            kong, partial(_wait, told, kong), on.gauges,
+            leases=leases, probe=Probe(kong, told.gateway, told.proxy) if told.proxy else None,
+            stopping=on.stopping, clock=clock, sleep=sleep,
+        )  # fmt: skip
         writer = database = Database(
             kong, told.gateway, executor, on.gauges, guard=told.guard, backup=backup, leases=leases
         )

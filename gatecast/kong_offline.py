@@ -94,13 +94,15 @@ async def fetched(sources: frozenset[Source]) -> Map[Source, str]:
     task = asyncio.create_task(fetcher.run())
     try:
         await fetcher.tried(within=KEYS)
-        usable = {one: fetcher.state(one).usable for one in sources}
+        states = {one: fetcher.state(one) for one in sources}
     finally:
         task.cancel()
         await asyncio.wait({task})
-    if missing := sorted(one.name for one, keys in usable.items() if keys is None):
-        raise Unavailable(f"the keys of {', '.join(missing)} could not be fetched: nothing was compared")
-    return Map({one: keys.text for one, keys in usable.items() if keys is not None})
+    if missing := sorted(one for one, state in states.items() if state.usable is None):
+        why = states[missing[0]].problem or f"no answer in {KEYS:g} s"
+        more = f", and of {counted(len(missing) - 1, 'issuer')} more" if missing[1:] else ""
+        raise Unavailable(f"the keys of {missing[0].issuer} ({why}){more} could not be fetched: nothing was compared")
+    return Map({one: state.usable.text for one, state in states.items() if state.usable is not None})
 
 
 async def writers(kong: Admin) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
+from gatecast.exactness import exactness
 from tenants.catalog import Catalog, Step
 from tenants.documents import Gateway, Tenant
 from tenants.effective import serves, view
@@ -20,7 +21,7 @@ async def load(directory: Path) -> Step:
     limits = Limits(quiet=0.0, bound=0.0)
     async with aclosing(changes(directory, allow_empty=True, limits=limits)) as source:
         async for found in source:
-            step = Catalog.empty().apply(found)
+            step = Catalog.empty(exactness).apply(found)
             if step.catalog.revision == 0:
                 raise Refused(f"settings directory {directory}: it holds no documents (*.yaml, *.yml, *.json)")
             return step

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 import structlog
 from immutables import Map
 
+from gatecast.exactness import exactness
 from tenants.catalog import Catalog, Changes, Step, Touched
 from tenants.documents import Key
 from tenants.errors import Problem
@@ -60,7 +61,7 @@ class Plane:
         secrets: Keeper | None = None,
     ) -> None:
         self.hub = hub
-        self.catalog = Catalog.empty()
+        self.catalog = Catalog.empty(exactness)
         self.supplies = Supplies()
         self.builder = Builder()
         self.want = want

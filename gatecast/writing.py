@@ -93,7 +93,8 @@ def text(written: Mapping[str, Any], *, wide: bool) -> str:
 
 def _pinned(number: int, *, trial: bool) -> str:
     verb = "would be pinned" if trial else "pinned"
-    return f"{counted(number, 'document')} {verb}: files and registries may not write them until `gatecast unpin`"
+    what = "it" if number == 1 else "them"
+    return f"{counted(number, 'document')} {verb}: files and registries may not write {what} until `gatecast unpin`"
 
 
 def _why(one: Mapping[str, Any]) -> str:

@@ -148,7 +148,7 @@ def decode_base64(text: str) -> str | None:
 @lru_cache(maxsize=1)
 def sha1_bin() -> Any:
     """`ngx.sha1_bin`."""
-    return _runtime().execute(SHA1)(lambda given: hashlib.sha1(bytes.fromhex(given)).hexdigest())
+    return _runtime().execute(SHA1)(lambda given: hashlib.sha1(bytes.fromhex(given), usedforsecurity=False).hexdigest())
 
 
 def find(text: str, pattern: str, _options: str = "") -> int | None:

@@ -23,7 +23,7 @@ EMPTY_HASH = "0" * 32
 BAD_OFFSET = 7
 HINTS: Mapping[int, str] = MappingProxyType(
     {
-        401: "give the token of an administrator (Kong-Admin-Token)",
+        401: "give the token of an administrator in GATECAST_KONG_TOKEN, which is sent as Kong-Admin-Token",
         403: "the token's role may not do this",
         405: "this Kong has no database: it takes whole configurations only",
         409: "another entity of this Kong has the same key: rename one, or tag it as ours",

@@ -14,7 +14,7 @@ from kong_sync.bodies import body
 from kong_sync.effects import Place, Plugin, ending
 from kong_sync.entities import Entity
 from kong_sync.issuers import Issuer
-from kong_sync.matching import ALL_METHODS, Taken, conditions, taken
+from kong_sync.matching import ALL_METHODS, Taken, bare, conditions, taken
 from kong_sync.names import Made, digest, identity, name, plugin, ref, tags
 from kong_sync.plugins import cors_config
 from kong_sync.upstreams import ServiceSpec, protocol
@@ -198,15 +198,14 @@ def preflight(one: RouteClass, shape: Shape, routes: Mapping[str, Route]) -> Pre
     if one.cors is None or one.route in ENDINGS:
         return None
     found = matched(one, shape, routes)
-    return Preflight(found.path, found.priority, found.methods, "" if shape.header else one.tenant)
+    return Preflight(found.path, bare(found.priority), found.methods, "" if shape.header else one.tenant)
 
 
 def preflight_entities(one: Preflight, said: frozenset[Cors], hosts: tuple[str, ...], gateway: str) -> Iterator[Made]:
     """The route, and what it answers: the union of all that is said. Without the plugin it answers 503."""
     asked = [*one.methods] if one.methods != ALL_METHODS else ["~*.+"]
-    label = f"~preflight.{one.tenant or digest([one.path, list(one.methods)])}"
-    if one.tenant:
-        label += f".{digest([one.path, list(one.methods)])}"
+    what = digest([one.path, one.priority, list(one.methods)])
+    label = f"~preflight.{one.tenant}.{what}" if one.tenant else f"~preflight.{what}"
     body = {
         "id": identity(gateway, "routes", label),
         "name": name(gateway, label),

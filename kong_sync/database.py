@@ -5,6 +5,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
@@ -14,14 +15,13 @@ from kong_sync.diff import plan
 from kong_sync.entities import KINDS, Entity
 from kong_sync.executor import Executor, Failed
 from kong_sync.gauges import Gauges
-from kong_sync.lease import Leases
-from kong_sync.listing import Book, mirrored
+from kong_sync.lease import Leases, LostLease
+from kong_sync.listing import Book, mirrored, stamps
 from kong_sync.mirror import Mirror, drift
 from kong_sync.phases import Change, Plan, Step
 from kong_sync.states import EMPTY, Key, State, owner
 from kong_sync.translate import Desired
 from kong_sync.verdicts import Fault, located
-from tenants.errors import Unavailable
 
 MANY = 10
 """Changes of one plan before which a backup is made; before any deletion one is made too."""
@@ -40,10 +40,6 @@ class Guard:
 
 
 GUARD = Guard()
-
-
-class LostLease(Unavailable):
-    """We may not write now."""
 
 
 class Database:
@@ -71,10 +67,14 @@ class Database:
         before = self.mirror
         if before is None:
             await self._book.open()
-        self.mirror = await mirrored(self._kong, self._book, self._gateway)
+        self.mirror, listings = await mirrored(self._kong, self._book, self._gateway)
         self._gauges.entities.set(len(self.mirror.ours))
-        found = drift(before, self.mirror) if before else ()
-        return tuple(_told(key, before, self.mirror) for key in found if before)
+        if before is None or not (found := drift(before, self.mirror)):
+            return ()
+        written = stamps(listings, found)
+        if newest := max(written.values(), default=0):
+            self._gauges.drifted.set(newest)
+        return tuple(_told(key, before, self.mirror, written.get(key, 0)) for key in found)
 
     def lose(self) -> None:
         """Nobody knows any more what Kong holds."""
@@ -139,6 +139,8 @@ class Database:
                 held |= {fault.key for fault in found if fault.key}
                 kept.add(one.step.key)
             if len(held) + len(kept) == before:
+                if owners is None and self.mirror is not None:
+                    self.mirror = self.mirror.shared(self.wanted)
                 return tuple(faults)
 
     async def settle(self) -> None:
@@ -156,7 +158,7 @@ class Database:
         if not made:
             return ()
         if self._leases is not None and not await self._leases.check():
-            raise LostLease("the lease in this Kong is not ours any more: somebody emptied it, or took over")
+            raise LostLease
         assert self.mirror is not None, "planned of it"
         if len(made.changes) > MANY or any(change.after is None for change in made.changes):
             self._backup(self.mirror.ours)
@@ -191,10 +193,14 @@ class Database:
         return tuple(Fault(key, said) for key in sorted(keys)) or (Fault(None, said),)
 
 
-def _told(key: Key, before: Mirror, found: Mirror) -> str:
-    """One entity that somebody else changed, with the fields. Values of secrets are hidden."""
+def _told(key: Key, before: Mirror, found: Mirror, written: int) -> str:
+    """One entity that somebody else changed, with the fields, and when by Kong's clock. Secrets are hidden.
+
+    Who it was Kong does not say. Of what was deleted nothing is left that says when.
+    """
     change = Change(*key, before.ours.rows.get(key), found.ours.rows.get(key))
+    said = f"{summary.name(change)} was {change.verb} by somebody else"
+    if written:
+        said += f" at {datetime.fromtimestamp(written, UTC).isoformat().replace('+00:00', 'Z')}"
     fields = ", ".join(f"{one.path}: {one.before!r} became {one.after!r}" for one in summary.fields(change))
-    return f"{summary.name(change)} was {change.verb} by somebody else" + (
-        f" ({fields})" if change.verb == "updated" else ""
-    )
+    return f"{said} ({fields})" if change.verb == "updated" else said

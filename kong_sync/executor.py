@@ -13,7 +13,9 @@ from kong_sync.admin import CONNECTIONS, Admin
 from kong_sync.answers import KongRefused
 from kong_sync.entities import KINDS, Entity
 from kong_sync.gauges import Gauges
+from kong_sync.lease import Leases, LostLease
 from kong_sync.phases import BOTH, TIMERS, Phase, Plan, Step
+from kong_sync.probe import Probe
 from tenants.errors import GatecastError, Unavailable
 
 Did = Callable[[Step, Entity | None], None]
@@ -35,7 +37,8 @@ class Failed:
 class Executor:
     """Owns what is known of Kong's timers: `pending` are those that may not show yet what was written last.
 
-    `wait`: seconds after which a change is in effect. `stopping`: ends a plan after the phase under way.
+    `wait`: seconds after which a change is in effect. `stopping`: ends a plan after the phase under way. `leases`:
+    without ours nothing is written. `probe`: sees after each wait that it was long enough.
     """
 
     def __init__(
@@ -44,6 +47,8 @@ class Executor:
         wait: Callable[[], float],
         gauges: Gauges,
         *,
+        leases: Leases | None = None,
+        probe: Probe | None = None,
         stopping: asyncio.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -51,12 +56,13 @@ class Executor:
         self.stopping = stopping or asyncio.Event()
         self.pending = BOTH
         self._kong, self._wait, self._gauges, self._clock, self._sleep = kong, wait, gauges, clock, sleep
+        self._leases, self._probe = leases, probe
         self._wrote = clock()
 
     @property
     def unsettled(self) -> frozenset[str]:
-        """The timers of which it is not sure that they show everything."""
-        return frozenset() if self._clock() >= self._wrote + self._wait() else self.pending
+        """The timers of which it is not sure that they show everything. With a probe, time alone proves nothing."""
+        return frozenset() if self._probe is None and self._clock() >= self._wrote + self._wait() else self.pending
 
     async def carry_out(self, plan: Plan, did: Did) -> tuple[Failed, ...]:
         """All phases, or those up to the first with a step that Kong refuses. Raises Unavailable and Stopped."""
@@ -70,12 +76,18 @@ class Executor:
         return ()
 
     async def settle(self) -> None:
-        """Wait until all that was written is in effect."""
+        """Wait until all that was written is in effect. Raises Stopped, probe.Unseen."""
+        if self._probe is not None and self.pending:
+            await self._keep()
+            await self._probe.mark(self.pending)
+            self._wrote = self._clock()
         left = self._wrote + self._wait() - self._clock()
         if self.unsettled and left > 0:
             self._gauges.waits.inc()
             self._gauges.waited.inc(left)
             await self._pause(left)
+        if self._probe is not None and self.pending:
+            await self._probe.see(self._pause)
         self.pending = frozenset()
 
     async def _pause(self, seconds: float) -> None:
@@ -98,6 +110,7 @@ class Executor:
                 if broken:
                     return
                 try:
+                    await self._keep()
                     did(step, await self._step(step))
                 except KongRefused as error:
                     failed.append(Failed(step, error))
@@ -112,6 +125,11 @@ class Executor:
         if broken:
             raise broken[0]
         return tuple(failed)
+
+    async def _keep(self) -> None:
+        """Whether we may still write; costs a call only if it is not sure. Raises LostLease."""
+        if self._leases is not None and not self._leases.sure and not await self._leases.check():
+            raise LostLease
 
     async def _step(self, step: Step) -> Entity | None:
         kind = KINDS[step.kind]

@@ -64,8 +64,8 @@ def _finished(kind: Kind, entity: dict[str, Any]) -> Entity:
     for name in (*STAMPS, *NEVER_COMPARED.get(kind.name, ())):
         entity.pop(name, None)
     for name in kind.sets:
-        if isinstance(entity.get(name), list | tuple):
-            entity[name] = sorted(set(entity[name]))
+        if isinstance(found := entity.get(name), list | tuple) and found != (made := sorted(set(found))):
+            entity[name] = made
     return {**ALWAYS_STATED.get(kind.name, {}), **entity}
 
 
@@ -87,8 +87,11 @@ def _said(about: Mapping[str, Any], value: Any) -> Any:
     """A value so that equal ones look equal."""
     if isinstance(value, list | tuple):
         items = [_item(about.get("elements") or {}, one) for one in value]
-        return sorted(set(items)) if about["type"] == "set" else items
-    return {"id": value["id"]} if about["type"] == "foreign" and isinstance(value, Mapping) else value
+        made = sorted(set(items)) if about["type"] == "set" else items
+        return value if value == made else made  # tens of thousands stay in memory: no copy of what is right
+    if about["type"] != "foreign" or not isinstance(value, Mapping):
+        return value
+    return value if len(value) == 1 else {"id": value["id"]}
 
 
 def _item(about: Mapping[str, Any], value: Any) -> Any:

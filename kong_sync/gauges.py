@@ -13,6 +13,9 @@ class Gauges:
         self.runs = Counter("gatecast_kong_runs", "Runs by what they came to", ["outcome"], registry=to)
         self.written = Counter("gatecast_kong_written", "Entities written", ["verb", "kind"], registry=to)
         self.drift = Counter("gatecast_kong_drift", "Entities that others had changed", registry=to)
+        self.drifted = Gauge(
+            "gatecast_kong_last_drift_timestamp_seconds", "When by Kong's clock others last wrote to ours", registry=to
+        )
         self.unlike = Counter("gatecast_kong_unlike", "Entities that Kong holds otherwise than written", registry=to)
         self.success = Gauge("gatecast_kong_last_success_timestamp_seconds", "When a run last went well", registry=to)
         self.waits = Counter("gatecast_kong_phase_waits", "Waits for changes to be in effect", registry=to)

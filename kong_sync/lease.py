@@ -14,6 +14,7 @@ from kong_sync.admin import Admin
 from kong_sync.answers import Conflict, KongRefused, Missing
 from kong_sync.entities import KINDS, Entity
 from kong_sync.names import identity, name, tags
+from tenants.errors import Unavailable
 
 HELD = "lease"
 """The tag beside ours. What carries it is never compared with what we want."""
@@ -40,6 +41,13 @@ class Lease:
             return cls(int(number), who, float(until))
         except ValueError:
             return cls(int(number) if number.isdecimal() else 0, who, 0.0)
+
+
+class LostLease(Unavailable):
+    """We may not write now."""
+
+    def __init__(self) -> None:
+        super().__init__("the lease in this Kong is not ours any more: somebody emptied it, or took over")
 
 
 class Leases:
@@ -82,6 +90,11 @@ class Leases:
             return False
         self.held = mine
         return True
+
+    @property
+    def sure(self) -> bool:
+        """Whether nobody can have taken over yet: no call. A process that slept does not know how long."""
+        return self.held is not None and self._wall() < self.held.until
 
     async def check(self) -> bool:
         """Whether we may write now: one call. Near its end it is extended instead."""

@@ -5,6 +5,7 @@ A listing is made at the start, at each reconciliation and after an outage; a te
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from kong_sync.admin import Admin
 from kong_sync.answers import Missing
@@ -13,6 +14,11 @@ from kong_sync.forms import Schemas
 from kong_sync.lease import HELD
 from kong_sync.mirror import Mirror
 from kong_sync.names import OURS
+from kong_sync.probe import LIVE
+from kong_sync.states import Key
+
+Listings: TypeAlias = dict[str, list[Entity]]
+"""By kind, as Kong tells it."""
 
 
 class Book:
@@ -52,23 +58,34 @@ def ours(gateway: str) -> tuple[str, str]:
     return OURS, f"gateway:{gateway}"
 
 
-async def mirrored(kong: Admin, book: Book, gateway: str) -> Mirror:
-    """What this Kong holds of ours, without leases."""
+async def mirrored(kong: Admin, book: Book, gateway: str) -> tuple[Mirror, Listings]:
+    """What this Kong holds of ours, without what is the sidecar's own; and as Kong told it, with its stamps."""
     listings = await listed(kong, gateway)
     schemas = await book.know((name, row) for name, rows in listings.items() for row in rows)
-    return Mirror.read(listings, schemas, ours(gateway))
+    return Mirror.read(listings, schemas, ours(gateway)), listings
 
 
-async def listed(kong: Admin, gateway: str) -> dict[str, list[Entity]]:
+def stamps(listings: Listings, keys: Iterable[Key]) -> dict[Key, int]:
+    """When Kong says that each of these was written last, in seconds since the epoch."""
+    wanted = set(keys)
+    rows = [((kind, row["id"]), row) for kind, found in listings.items() for row in found] if wanted else []
+    return {key: int(row.get("updated_at") or row.get("created_at") or 0) for key, row in rows if key in wanted}
+
+
+async def listed(kong: Admin, gateway: str) -> Listings:
     """All that carries our tags as Kong tells it, by kind; of nested kinds all below what is ours."""
     tags = ours(gateway)
     plain = [kind for kind in KINDS.values() if not kind.nested]
     found = await asyncio.gather(*(kong.rows(kind, tags=tags) for kind in plain))
-    listings = {kind.name: rows for kind, rows in zip(plain, found, strict=True)}
-    listings["consumers"] = [row for row in listings["consumers"] if HELD not in (row.get("tags") or ())]
+    listings = {kind.name: [row for row in rows if _compared(row)] for kind, rows in zip(plain, found, strict=True)}
     for kind in KINDS.values():
         if kind.nested:
             above = listings[kind.foreign[kind.parent]]
             below = await asyncio.gather(*(kong.rows(kind, parent=row["id"]) for row in above))
             listings[kind.name] = [row for rows in below for row in rows]
     return listings
+
+
+def _compared(row: Entity) -> bool:
+    """Whether it is part of what settings come to: leases and the probe are not."""
+    return not {HELD, LIVE} & {*(row.get("tags") or ())}

@@ -5,13 +5,17 @@ pattern with a number that puts it where our order has it, and every route names
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from urllib.parse import unquote
 
+from immutables import Map
+
 from tenants.documents import Route
-from tenants.matching import specificity
+from tenants.matching import ordered, specificity
 from tenants.paths import HeaderMatch, Match
 from tenants.values import METHODS
 
@@ -46,6 +50,44 @@ def taken(route: Route, tenant_header: str) -> Taken:
     return Taken(pattern(match), priority(route), match.methods or ALL_METHODS, tuple(headers), refused)
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A route that goes before another in our order, which Kong does not know: it would let the larger id answer what
+    both take. `same`: they take the same requests, but for methods; else some of them.
+    """
+
+    route: str
+    same: bool
+
+
+@lru_cache(maxsize=64)
+def rivals(routes: Map[str, Route], tenant_header: str) -> Mapping[str, tuple[Rival, ...]]:
+    """By route, those before it from which Kong cannot tell it."""
+    alike: dict[tuple[str, int], list[tuple[Route, Taken]]] = defaultdict(list)
+    for route in ordered(routes):
+        found = taken(route, tenant_header)
+        if not found.refused:
+            alike[found.path, found.priority].append((route, found))
+    told: dict[str, tuple[Rival, ...]] = {}
+    for group in alike.values():
+        for n, (route, mine) in enumerate(group):
+            before = ((one.id, its) for one, its in group[:n] if _meet(mine, its))
+            told[route.id] = tuple(Rival(name, _named(its) == _named(mine)) for name, its in before)
+    return MappingProxyType(told)
+
+
+def _meet(one: Taken, other: Taken) -> bool:
+    """Whether some request may have the method and the headers that both ask for."""
+    mine, its = _named(one), _named(other)
+    plain = (name for name in mine.keys() & its.keys() if not f"{mine[name]}{its[name]}".count("~*"))
+    return not set(one.methods).isdisjoint(other.methods) and all(mine[name] == its[name] for name in plain)
+
+
+def _named(found: Taken) -> Mapping[str, str]:
+    """The conditions as Kong compares them: their values know no case."""
+    return {name: value if value.startswith("~*") else value.lower() for name, value in found.headers}
+
+
 def pattern(match: Match) -> str:
     """The path as one of Kong's: `~` and a regular expression that is anchored at the beginning."""
     if match.regex is not None:
@@ -68,6 +110,11 @@ def priority(route: Route) -> int:
     number = number << 1 | (not not_regex)
     number = number << 5 | min(-headers, 31)
     return number << 4 | (10 - min(methods, 10))
+
+
+def bare(number: int) -> int:
+    """The priority whatever the conditions on headers, of which a preflight has none: before what has some."""
+    return number | 31 << 4
 
 
 def conditions(found: Taken) -> Mapping[str, list[str]]:

@@ -44,9 +44,11 @@ class Mirror:
         """With this step done. A deletion takes along what Kong takes along."""
         if step.verb == "delete":
             return replace(self, ours=self.ours.changed(drop=_gone(self.ours, step.key)))
-        there = self.ours.rows.get(step.key, {}) if step.verb == "patch" else {}
-        body = {name: one for name, one in {**there, **step.body, "id": step.id}.items() if one is not None}
-        return replace(self, ours=self.ours.changed(put=((step.kind, body),)))
+        return replace(self, ours=self.ours.changed(put=((step.kind, _written(self.ours, step)),)))
+
+    def shared(self, wanted: State) -> "Mirror":
+        """The same. If it holds just what is wanted, both are one value, not two of the same size."""
+        return replace(self, ours=wanted) if self.ours.rows == wanted.rows else self
 
 
 def drift(before: Mirror, found: Mirror) -> tuple[Key, ...]:
@@ -54,6 +56,14 @@ def drift(before: Mirror, found: Mirror) -> tuple[Key, ...]:
     one, other = before.ours.rows, found.ours.rows
     changed = [key for key, row in one.items() if other.get(key) != row]
     return tuple(sorted([*changed, *(key for key in other if key not in one)]))
+
+
+def _written(state: State, step: Step) -> Entity:
+    """An entity after a step; the step's own body where that says it all."""
+    if step.verb == "put" and step.body.get("id") == step.id and None not in step.body.values():
+        return step.body
+    there = state.rows.get(step.key, {}) if step.verb == "patch" else {}
+    return {name: one for name, one in {**there, **step.body, "id": step.id}.items() if one is not None}
 
 
 def _named(name: str, row: Entity) -> Entity:

@@ -3,8 +3,8 @@
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import attrgetter
 
@@ -12,7 +12,7 @@ from kong_sync import lua
 from kong_sync.classes import CLAIM_HEADER, ENDINGS, NOT_FOUND, SUSPENDED, RouteClass, Shape
 from kong_sync.consumers import consumer_entities, limit_entity, own_limit, recognised, served
 from kong_sync.effects import Effect, Place, ending, functions, together
-from kong_sync.matching import taken
+from kong_sync.matching import Rival, taken
 from kong_sync.model import RouteSettings, TenantSettings, World, shares
 from kong_sync.names import Made
 from kong_sync.plugins import ROWS, effect
@@ -40,11 +40,12 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Common:
     """What the parts of all tenants are made with. `token`: what every token is checked with where a token names the
-    tenant, and a tenant's own settings ask for none.
+    tenant, and a tenant's own settings ask for none. `rivals`: see `matching`.
     """
 
     shape: Shape
     token: Jwt | None = None
+    rivals: Mapping[str, tuple[Rival, ...]] = field(default_factory=dict)
 
 
 def part(tenant: TenantSettings, world: World, common: Common) -> Part:
@@ -63,6 +64,10 @@ def part(tenant: TenantSettings, world: World, common: Common) -> Part:
         if route is not None and (why := _refused(route, shape)):
             problems.append(Problem(CODE, "Route", route.id, "", why, "take it out, or serve it by Envoy"))
             continue
+        alike = _alike(tenant, settings.route, common.rivals)
+        problems += alike
+        if any(one.severity == "error" for one in alike):
+            continue  # the first has the requests, as everywhere else
         if id(settings.policies) not in held:
             held[id(settings.policies)] = _held(tenant, settings.policies, common)
         one, limit = _on(tenant, settings, route, shape, held[id(settings.policies)])
@@ -82,6 +87,20 @@ def _everything(tenant: TenantSettings, shape: Shape) -> Iterator[RouteSettings]
 def _refused(route: Route, shape: Shape) -> str:
     why = taken(route, shape.header).refused
     return f"{why}, so the route is not served" if why else ""
+
+
+def _alike(tenant: TenantSettings, route: str, rivals: Mapping[str, tuple[Rival, ...]]) -> list[Problem]:
+    """What is wrong where Kong cannot tell a route of a tenant from others of it."""
+    found = []
+    for one in (one for one in rivals.get(route, ()) if any(one.route == each.route for each in tenant.routes)):
+        said = f"Kong cannot tell it from the route {one.route!r}, which is before it"
+        what = "so it is not served" if one.same else "so either may answer a request that both take"
+        hint = "another path, or another number of conditions"
+        severity = "error" if one.same else "warning"
+        found.append(
+            Problem(CODE, "Route", route, "match", f"{said}, {what}", hint, tenant=tenant.id, severity=severity)
+        )
+    return found
 
 
 def _ended(route: str, tenant: TenantSettings, shape: Shape) -> RouteClass:

@@ -270,8 +270,8 @@ RECOGNISED = """
 local function id(tenant)
   local bytes = {ngx.sha1_bin(string.char(unpack(SPACE)) .. BEFORE .. tenant):byte(1, 16)}
   bytes[7], bytes[9] = bytes[7] % 16 + 80, bytes[9] % 64 + 128
-  local pair = "%02x%02x"
-  return (pair .. pair .. "-" .. pair .. "-" .. pair .. "-" .. pair .. "-" .. pair .. pair .. pair):format(unpack(bytes))
+  local two = "%02x%02x"
+  return (two .. two .. "-" .. two .. "-" .. two .. "-" .. two .. "-" .. two .. two .. two):format(unpack(bytes))
 end
 for i = 1, #SPOKEN do kong.service.request.clear_header(SPOKEN[i]) end
 local tenant = TENANT or kong.request.get_header(HEADER)

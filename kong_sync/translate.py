@@ -28,6 +28,7 @@ from kong_sync.classes import (
 from kong_sync.edges import common_entities, shape_of, token_of
 from kong_sync.entities import Entity
 from kong_sync.issuers import Issuer
+from kong_sync.matching import rivals
 from kong_sync.model import World
 from kong_sync.names import Made
 from kong_sync.parts import CODE, Common, Part, part
@@ -116,7 +117,7 @@ class _Draft:
         assert world.gateway is not None, "the caller looks"
         self._before, self._world = before, world
         self._shape = shape_of(world.gateway, world.routes, alone=before.options.alone)
-        self._common = Common(self._shape, token_of(world.gateway))
+        self._common = Common(self._shape, token_of(world.gateway), rivals(world.routes, self._shape.header))
         self._entities, self._parts = before.entities.mutate(), before.parts.mutate()
         self._members, self._uses = before.members.mutate(), before.uses.mutate()
         self._preflights = before.preflights.mutate()

@@ -17,6 +17,7 @@ from tenants.checks import missing
 from tenants.documents import Gateway, Key, Tenant
 from tenants.effective import serves
 from tenants.errors import Problem
+from tenants.exactness import Exactness, exact
 from tenants.index import Books, Claim, Entry
 from tenants.reading import Given, line_of
 from tenants.served import SHELVES, Served
@@ -53,15 +54,19 @@ class Touched:
 
 @dataclass(frozen=True)
 class Catalog(Served):
-    """The documents in force at a revision, with their problems. `books` is the index and belongs to this file."""
+    """The documents in force at a revision, with their problems. `books` is the index and belongs to this file.
+
+    `exactness` is how exactly proxies do what policies say.
+    """
 
     revision: int = 0
     books: Books = field(default_factory=Books, repr=False)
+    exactness: Exactness = field(default=exact, repr=False)
 
     @classmethod
-    def empty(cls) -> Self:
+    def empty(cls, exactness: Exactness = exact) -> Self:
         """No documents, revision 0."""
-        return cls()
+        return cls(exactness=exactness)
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
@@ -102,7 +107,7 @@ class Catalog(Served):
         books, dirty = _said(self.books, changes)
         if not dirty and books.files is self.books.files:
             return Step(self, Touched())
-        return self._after(settle(self, books, dirty))
+        return self._after(settle(self, books, dirty, self.exactness))
 
     def adopt(self, changes: Changes) -> "Step":
         """The catalog after these changes were found good elsewhere: they are in force, whatever is wrong with them.
@@ -113,11 +118,13 @@ class Catalog(Served):
         books, dirty = _said(self.books, changes)
         if not dirty and books.files is self.books.files:
             return Step(self, Touched())
-        return self._after(adopt(self, books, dirty))
+        return self._after(adopt(self, books, dirty, self.exactness))
 
     def _after(self, settled: Settled) -> "Step":
         shelves = {shelf: getattr(settled.now, shelf) for shelf in SHELVES.values()}
-        after = type(self)(**shelves, revision=self.revision + 1, books=settled.books)
+        after = type(self)(
+            **shelves, revision=self.revision + 1, books=settled.books, exactness=self.exactness
+        )  # fmt: skip
         return Step(after, _touched(self, after, settled.changed), settled.checked, settled.changed)
 
 

@@ -6,40 +6,22 @@ A rule yields findings: a fault, its severity, and what would have to change bef
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from immutables import Map
 
 from tenants.documents import Certificate, Document, Gateway, Key, Organisation, Route, Service, Tenant, overlap
 from tenants.effective import Base, base, layers, outcome, serves
 from tenants.errors import Problem
+from tenants.exactness import demands, unmet
 from tenants.faults import Fault, Loc, close
+from tenants.findings import GATEWAYS, Finding, Scene, Token
 from tenants.matching import ordered
 from tenants.references import exclusive, local_endpoint, references
 from tenants.served import SHELVES, Served
 from tenants.written import written
 
-Token = Key | str
-GATEWAYS = "gateways"  # the token for "any gateway changed"
 _NONE: Map[str, Any] = Map()
-
-
-class Scene(Protocol):
-    """What a rule may look at: the documents as they would be (`now`), as they were, and who has what."""
-
-    now: Served
-    before: Served
-
-    def keeper(self, token: str) -> Key | None:
-        """Which document in `now` has what only one can have."""
-
-
-class Finding(NamedTuple):
-    """One thing a rule found."""
-
-    fault: Fault
-    waits: tuple[Token, ...] = ()
-    severity: str = "error"
 
 
 def check(document: Document, scene: Scene) -> tuple[Finding, ...]:
@@ -179,6 +161,14 @@ def _claim_tenant(tenant: Tenant, scene: Scene) -> Iterator[Finding]:
     for loc in off if names else ():
         message = f"the gateway {names[0]!r} knows tenants by a claim, so `jwt` cannot be switched off"
         yield Finding(Fault("GC209", loc, message, "leave `jwt` as it is inherited"), (GATEWAYS,))
+
+
+def _exact(tenant: Tenant, scene: Scene) -> Iterator[Finding]:
+    """Whoever changes what a tenant inherits learns it too: it is told of the tenants that he hurts."""
+    for _name, gateway in _serving(tenant, scene):
+        waits: tuple[Token, ...] = tuple(one.key for one in demands(scene.now, gateway, tenant))
+        for fault in unmet(scene.now, gateway, tenant, scene.exactness):
+            yield Finding(fault, (GATEWAYS, *waits))
 
 
 def _off(holder: Any) -> bool:
@@ -336,7 +326,7 @@ RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "Service": (_known, _local_service, _asked_by_grpc, _unverified),
         "Organisation": (_known, _asks_by_grpc, _merged_organisation, _tenant_header),
         "Route": (_known, _asks_by_grpc, _merged_route, _tenant_header),
-        "Tenant": (_known, _asks_by_grpc, _merged_tenant, _tenant_header, _claim_tenant, _reachable),
+        "Tenant": (_known, _asks_by_grpc, _merged_tenant, _tenant_header, _claim_tenant, _reachable, _exact),
         "Certificate": (_known, _hosts_of_others),
     }
 )

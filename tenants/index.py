@@ -9,10 +9,10 @@ from typing import Self
 
 from immutables import Map
 
-from tenants.checks import Token
 from tenants.documents import Document, Key
 from tenants.errors import Problem
 from tenants.faults import Fault
+from tenants.findings import Token
 from tenants.reading import Given
 from tenants.references import exclusive, references
 

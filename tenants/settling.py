@@ -15,10 +15,12 @@ from heapq import heappop, heappush
 
 from immutables import Map
 
-from tenants.checks import GATEWAYS, Finding, Token, check, contested
+from tenants.checks import check, contested
 from tenants.documents import Document, Gateway, Key, Organisation, Route, Service
 from tenants.errors import Problem
+from tenants.exactness import Exactness, exact
 from tenants.faults import Fault
+from tenants.findings import GATEWAYS, Finding, Token
 from tenants.index import Books, Keys, targets
 from tenants.reading import Given
 from tenants.references import exclusive, local_endpoint, watched
@@ -38,7 +40,7 @@ class Settled:
     checked: int
 
 
-def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
+def settle(before: Served, books: Books, dirty: frozenset[Key], exactness: Exactness = exact) -> Settled:
     """Bring into force what can be."""
     now = Served(**{shelf: getattr(before, shelf) for shelf in SHELVES.values()})
     moved: set[Key] = set()
@@ -47,7 +49,7 @@ def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
     while dirty or retry:
         alone = None if dirty else min(retry)
         retry.discard(alone) if alone else None
-        one = _Round(now, books)
+        one = _Round(now, books, exactness)
         one.run({alone} if alone else dirty, alone)
         changed = {key for key in one.group if _differ(now.get(key), one.now.get(key))}
         dirty = one.woken(changed | one.back if first else changed)
@@ -57,14 +59,14 @@ def settle(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
     return Settled(now, books, frozenset(key for key in moved if _differ(before.get(key), now.get(key))), checked)
 
 
-def adopt(before: Served, books: Books, dirty: frozenset[Key]) -> Settled:
+def adopt(before: Served, books: Books, dirty: frozenset[Key], exactness: Exactness = exact) -> Settled:
     """Bring all of it into force unasked, and find out what is wrong then, with it and with whatever depends on it."""
     was = Served(**{shelf: getattr(before, shelf) for shelf in SHELVES.values()})
     now, reached = was, frozenset(_Round(was, books)._reach(dirty))
     for key in sorted(dirty):
         given = books.entry(key).wanted
         now, books = now.changed(key, _document(given)), books.serve(key, given)
-    settled = settle(now, books, reached)
+    settled = settle(now, books, reached, exactness)
     changed = frozenset(key for key in dirty | settled.changed if _differ(was.get(key), settled.now.get(key)))
     return Settled(settled.now, settled.books, changed, settled.checked)
 
@@ -80,6 +82,7 @@ def shape(gateway: Gateway | None) -> object:
         gateway.rate_limit_service is None,
         gateway.on_demand,
         gateway.parity,
+        gateway.kong,
     )
 
 
@@ -89,6 +92,7 @@ class _Round:
 
     before: Served
     books: Books
+    exactness: Exactness = exact
     now: Served = field(init=False)
     held: Map[str, Keys] = field(init=False)
     group: set[Key] = field(default_factory=set)
@@ -193,10 +197,10 @@ class _Round:
             yield from self._of_kind("Gateway")
             if shape(old) != shape(new):  # type: ignore[arg-type]
                 yield from self._of_kind("Organisation", "Route", "Tenant")
-        elif isinstance(some, Organisation) and _policies(old) != _policies(new):
+        elif isinstance(some, Organisation) and _inherited(old) != _inherited(new):
             yield from self.books.users.get(key, ())
             yield from self._of_kind("Route")
-        elif isinstance(some, Route) and _policies(old) != _policies(new):
+        elif isinstance(some, Route) and _inherited(old) != _inherited(new):
             yield from self._of_kind("Tenant")
 
     def _of_kind(self, *kinds: str) -> Iterator[Key]:
@@ -246,7 +250,7 @@ class _Round:
 
     def _ask_once_more(self) -> None:
         """What is wrong with those that went back, now that the rest is known. If nothing is, they may try again."""
-        after = _Round(self.now, self.books)
+        after = _Round(self.now, self.books, self.exactness)
         for key in sorted(self.back):
             claims = self.books.entry(key).claims
             if not claims:
@@ -314,5 +318,6 @@ def _given_up(old: Document | None, new: Document | None) -> set[Token]:
     return (set(exclusive(old)) | targets(old)) - kept
 
 
-def _policies(document: Document | None) -> object:
-    return getattr(document, "policies", Map())
+def _inherited(document: Document | None) -> object:
+    """What those below have of it."""
+    return getattr(document, "policies", Map()), getattr(document, "parity", None)

@@ -50,6 +50,13 @@ class Lazy(click.Group):
 )
 @click.option("--node", default="", envvar="GATECAST_KONG_NODE", help="Name of this sidecar.  [default: kong-HOST]")
 @click.option(
+    "--proxy",
+    default="",
+    envvar="GATECAST_KONG_PROXY",
+    metavar="URL",
+    help="Kong's proxy, as http://127.0.0.1:8000: a change is acknowledged when it was seen there.",
+)
+@click.option(
     "--listen",
     default="127.0.0.1:18002",
     show_default=True,
@@ -116,4 +123,15 @@ def told(access: "Access", given: dict[str, Any]) -> "Told":
         access, given["gateway"], given["node"] or f"kong-{socket.gethostname()}", given,
         listen=Address.parse(given["listen"]), backups=given["backups"], state=given["state"],
         alone=not given["shared_kong"], single=given["single"], guard=Guard(given["force"]), pace=Pace(given["look"]),
+        proxy=proxied(given["proxy"]),
     )  # fmt: skip
+
+
+def proxied(url: str) -> str:
+    """The address of a proxy, or none. Raises `Usage`."""
+    from urllib.parse import urlsplit
+
+    found = urlsplit(url)
+    if url and (found.scheme != "http" or not found.hostname or found.path.strip("/") or "@" in found.netloc):
+        raise Usage(f"--proxy: {url!r} is not the address of a proxy, as in http://127.0.0.1:8000")
+    return url

@@ -101,6 +101,7 @@ class Fetcher:
         self._slots = Slots(self._limits.at_once, self._limits.per_host)
         self._changed: dict[Source, State] = {}
         self._work, self._news, self._tried = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._tried.set()  # nothing is wanted yet
 
     @property
     def states(self) -> Mapping[Source, State]:

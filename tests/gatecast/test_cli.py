@@ -76,6 +76,9 @@ def test_help_imports_nothing_heavy() -> None:
         (("status", "--server", "http://127.0.0.1:9"), 7),
         (("clients", "--server", "http://127.0.0.1:9"), 7),
         (("clients", "--server", "nonsense"), 2),
+        (("--server", "http://127.0.0.1:9", "status"), 7),
+        (("--context", "nix", "status"), 4),
+        (("-o", "xml", "version"), 2),
         (("version",), 0),
         (("--version",), 0),
     ],
@@ -93,6 +96,11 @@ def test_exit_codes_are_the_published_ones(arguments: tuple[str, ...], code: int
         ("check", "-f", EXAMPLE, "-o", "json"),
         ("check", "-f", "/nowhere", "-o", "json"),
         ("check", "-ojson"),
+        ("-o", "json"),
+        ("-o", "json", "version"),
+        ("-ojson", "check", "-f", EXAMPLE),
+        ("-o", "json", "nix"),
+        ("--output=json", "--server", "http://127.0.0.1:9", "status"),
         ("check", "-f", EXAMPLE, "--output=json", "--nix"),
         ("translate", "-f", EXAMPLE, "--tenant", "acme", "-o", "json"),
         ("translate", "-f", EXAMPLE, "--tenant", "nix", "-o", "json"),
@@ -107,6 +115,19 @@ def test_with_json_stdout_is_one_document_also_on_error(arguments: tuple[str, ..
     assert ("error" in found) == (ran.code != 0)
     if ran.code:
         assert found["error"]["message"] in ran.err
+
+
+def test_a_form_said_before_the_command_gives_way_to_one_said_after_it(gatecast: Run) -> None:
+    assert yaml.safe_load(gatecast("-o", "json", "version", "-o", "yaml").out) == json.loads(
+        gatecast("-o", "json", "version").out
+    )
+    refused = gatecast("-o", "wide", "version")
+    assert (refused.code, "'wide' is not one of" in refused.err) == (2, True)
+
+
+def test_a_command_that_is_misspelt_is_told_the_nearest_ones(gatecast: Run) -> None:
+    assert "Did you mean" in gatecast("statsu").err
+    assert "'status'" in gatecast("statsu").err
 
 
 def test_with_yaml_an_error_is_yaml(gatecast: Run) -> None:

@@ -213,6 +213,26 @@ def test_a_shell_completes_kinds_and_ids(
     assert [one.value for one in ShellComplete(cli, {}, "gatecast", "_X").get_completions(words, start)] == offered
 
 
+def test_a_document_may_be_named_in_one_word(here: Console, gatecast: Run) -> None:
+    assert gatecast("get", "tenant/acme", "-o", "json").out == gatecast("get", "tenant", "acme", "-o", "json").out
+    assert gatecast("get", "Tenants/nobody").code == 4
+    assert gatecast("delete", "tenant/acme").code == 0
+    assert gatecast("get", "tenant", "acme").code == 4
+    for incomplete in (("delete", "tenant"), ("delete", "tenant/")):
+        assert gatecast(*incomplete).code == 2
+
+
+def test_a_server_may_be_named_before_the_command(
+    here: Console, gatecast: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATECAST_SERVER", "http://127.0.0.1:9")
+    assert "acme" in gatecast("--server", here.url, "get", "tenants").out
+    assert gatecast("--server", here.url, "audit", "verify").code == 0
+    assert gatecast("--server", here.url, "get", "tenants", "--server", "http://127.0.0.1:9").code == 7
+    found = ShellComplete(cli, {}, "gatecast", "_X").get_completions(["--server", here.url, "get", "tenants"], "")
+    assert [one.value for one in found] == ["acme", "beta"]
+
+
 def test_a_shell_is_told_nothing_when_nobody_answers(gatecast: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATECAST_SERVER", "http://127.0.0.1:9")
     assert ShellComplete(cli, {}, "gatecast", "_X").get_completions(["get", "tenant"], "") == []

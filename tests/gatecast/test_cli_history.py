@@ -101,7 +101,9 @@ def test_restore_is_a_new_revision_with_a_reason(here: Console, gatecast: Run) -
 def test_what_a_restore_pinned_is_shown_and_unpinned(here: Console, gatecast: Run) -> None:
     ledger = here.operator.ledger
     here.run(ledger.write([Write.put({"kind": "Tenant", "id": "filed"})], FILE))
-    gatecast("restore", "1", "-m", "not yet")
+    said = "1 document {}: files and registries may not write it until `gatecast unpin`"
+    assert said.format("would be pinned") in gatecast("restore", "1", "--dry-run").out
+    assert said.format("pinned") in gatecast("restore", "1", "-m", "not yet").out
     lines = gatecast("pins").out.splitlines()
     assert (lines[1].split()[0], lines[1].split()[-2:], lines[2]) == ("Tenant/filed", ["not", "yet"], "1 pin")
     assert "warning: 1 document pinned" in gatecast("status").out

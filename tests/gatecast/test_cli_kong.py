@@ -145,6 +145,8 @@ def test_without_a_database_all_is_given_at_once(
         (("kong",), 2, "--gateway"),
         (("kong", "--gateway", "edge", "--xds", "nonsense"), 2, "nonsense"),
         (("kong", "--gateway", "edge", "--xds-key", "a"), 2, "go together"),
+        (("kong", "--gateway", "edge", "--proxy", "127.0.0.1:8000"), 2, "--proxy"),
+        (("kong", "--gateway", "edge", "--proxy", "https://127.0.0.1:8443"), 2, "http://127.0.0.1:8000"),
         (("kong", "sync", "-f", "{settings}"), 2, "--once"),
         (("kong", "diff", "-f", "/nowhere"), 1, "/nowhere"),
         (("kong", "diff", "-f", "{settings}", "--admin", "http://127.0.0.1:9"), 7, "GET /"),

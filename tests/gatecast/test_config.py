@@ -73,7 +73,7 @@ def test_a_wrong_value_is_told_with_its_source(
 
 
 def test_a_missing_directory_says_how_to_give_it() -> None:
-    with pytest.raises(Refused, match=r"^settings is not given: --settings DIR, GATECAST_SETTINGS, or"):
+    with pytest.raises(Refused, match=r"^settings is not given: --settings DIR, GATECAST_SETTINGS, or .*--store"):
         load({})
 
 

@@ -97,6 +97,20 @@ async def test_a_demo_that_is_kept_says_what_to_try_and_ends_in_order(tmp_path: 
         assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_demo_that_is_ended_in_the_middle_takes_its_entities_along(tmp_path: Path) -> None:
+    with kong_threads.kong() as kong:
+        process = await start(tmp_path, KONG_ADMIN_URL=kong.admin_url, KONG_PROXY_URL=kong.proxy_url)
+        assert process.stdout is not None
+        while not (line := await process.stdout.readline()).startswith(b"First sync"):
+            assert line
+        assert held(kong)["routes"]
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+        assert (process.returncode, err) == (128 + signal.SIGTERM, b"")
+        assert not any(held(kong).values())
+        assert list(tmp_path.iterdir()) == []
+
+
 async def asked(**environment: str) -> None:
     await demo_kong.run(lambda line: pytest.fail(f"it said {line!r}"), environment)
 

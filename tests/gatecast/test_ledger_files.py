@@ -153,12 +153,14 @@ async def test_a_restore_pins_what_files_gave_until_it_is_unpinned(url: str, fol
         say(folder, "acme.yaml", limited("acme", 30))
         await until(lambda: problems(one) == ["GC227 Tenant/acme"], "the problem")
         assert (one.revision, requests(one, "acme")) == (3, 10)
+        assert [source.kept_out for source in one.sources()] == [1]
     async with files(url, folder) as one:
         assert (problems(one), requests(one, "acme")) == (["GC227 Tenant/acme"], 10)
         done = await one.unpin([Key("Tenant", "acme")], API)
         assert done.pins == 1
         await until(lambda: requests(one, "acme") == 30, "the file's turn")
         assert problems(one) == []
+        assert [source.kept_out for source in one.sources()] == [0]
 
 
 async def test_what_a_restore_brought_back_goes_again_when_unpinned_if_no_file_says_it(url: str, folder: Path) -> None:

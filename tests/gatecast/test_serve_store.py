@@ -1,5 +1,6 @@
 """A server process and its store: what was committed is served by the next one, whatever became of this one."""
 
+import asyncio
 import json
 import shutil
 import signal
@@ -12,8 +13,10 @@ from ledgers import API, limited, put
 from postgres import Postgres, own_server
 from processes import EXAMPLE, PATIENCE, serve
 
+from gatecast.config import load
+from gatecast.serve import FIRST_KEYS, running
 from tenants.documents import Key
-from tenants.store import Store
+from tenants.store import By, Store, Write
 from xds.waiting import until
 
 HALFWAY = """
@@ -76,6 +79,18 @@ def fragile() -> Iterator[Postgres]:
     """A server that tests may kill."""
     with own_server() as server:
         yield server
+
+
+async def test_a_server_of_a_store_alone_needs_no_directory_and_is_ready_at_once(tmp_path: Path) -> None:
+    settings = load({"store": f"{tmp_path}/alone.db", "xds": "127.0.0.1:0", "api": "127.0.0.1:0"})
+    async with running(settings) as server:
+        async with asyncio.timeout(FIRST_KEYS):
+            await server.ready()
+        done = await server.ledger.write([Write.put({"kind": "Tenant", "id": "acme"})], By("dana", "api"))
+        assert (server.ledger.sources(), done.revision) == ((), 1)
+    async with running(settings) as server:
+        await server.ready()
+        assert server.plane.catalog.get(Key("Tenant", "acme"))
 
 
 async def test_a_server_waits_for_its_database_and_then_serves_what_it_holds(settings: Path, fragile: Postgres) -> None:

@@ -104,10 +104,11 @@ async def test_over_a_rotation_both_keys_are_good_and_the_old_one_goes_when_its_
     async with (
         idps.Idp() as idp,
         Double(timers=Timers(period=0.02)).serving() as kong,
-        planes.plane(GATEWAY + tenant(idp)) as served,
+        planes.plane(GATEWAY) as served,
         following(served, replace(QUICK, overlap=2.0)),
         sidecars.sidecar(served, kong),
     ):
+        await served.apply(tenant(idp))
         old = idp.token()
         await until(lambda: status(kong, old) == 200, "the first key", within=10)
         first = kids(kong)
@@ -126,10 +127,11 @@ async def test_a_fetch_that_fails_deletes_nothing() -> None:
     async with (
         idps.Idp() as idp,
         Double(timers=Timers(period=0.02)).serving() as kong,
-        planes.plane(GATEWAY + tenant(idp)) as served,
+        planes.plane(GATEWAY) as served,
         following(served, QUICK) as fetcher,
         sidecars.sidecar(served, kong) as on,
     ):
+        await served.apply(tenant(idp))
         await until(lambda: status(kong, idp.token()) == 200, "the keys", within=10)
         held = kids(kong)
         for wrong in ({"status": 500}, {"status": 200, "body": "nonsense"}, {"body": '{"keys": []}'}):
@@ -147,10 +149,11 @@ async def test_both_gateways_have_the_keys_of_one_fetch() -> None:
     async with (
         idps.Idp() as idp,
         Double(timers=Timers(period=0.02)).serving() as kong,
-        planes.plane(GATEWAY + tenant(idp) + tenant(idp, "beta")) as served,
+        planes.plane(GATEWAY) as served,
         following(served, Limits()),
         sidecars.sidecar(served, kong),
     ):
+        await served.apply(tenant(idp) + tenant(idp, "beta").replace("---", "\n---"))
         await until(lambda: len(kids(kong)) == 1, "the key in Kong", within=10)
         (kid,) = kids(kong)
         snapshot = served.plane.builder.snapshots["edge"]

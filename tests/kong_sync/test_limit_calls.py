@@ -12,8 +12,8 @@ import idps
 import kong_worlds
 import kongs
 import pytest
-from kong_double.transport import Direct
 
+from kong_double.transport import Direct
 from kong_sync.admin import Access, Admin, client
 from kong_sync.database import Database
 from kong_sync.executor import Executor
@@ -47,8 +47,8 @@ service: orders
 SELECTORS = {"header": "{from: header, name: x-tenant-id}", "host": "{from: host}", "claim": "{from: claim, name: t}"}
 ROUTES = 3
 """The two, and the one for all that no route takes."""
-FIRST = 22
-"""Of each route: it is made, with its plugins (4, 4, 5), it is opened, and the old one loses the tenant."""
+FIRST = 8 * ROUTES
+"""Each is made, with four or five plugins, it is opened, and the old one loses the tenant."""
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,36 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from immutables import Map
 from plan_models import Model, World
-from plan_worlds import desired
+from plan_worlds import desired, ident
 
 from kong_sync import setbacks
 from kong_sync.diff import plan
+from kong_sync.entities import Entity
 from kong_sync.phases import BOTH, Plan, Step
 from kong_sync.states import EMPTY, Key, State
 
 SEEDS = st.integers(0, 2**32)
-SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+SLOW = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+
+
+def test_a_route_is_not_widened_while_an_old_gate_before_it_does_not_go() -> None:
+    """What it is to take would meet that gate. All else is done."""
+
+    def state(tenants: list[str], *more: tuple[str, Entity]) -> State:
+        service = {"id": ident("s"), "name": "s", "host": "u"}
+        gate = {"id": ident("g"), "name": "jwt", "service": {"id": ident("s")}, "config": {"key_claim_name": "kid"}}
+        route = {"id": ident("r"), "name": "r", "service": {"id": ident("s")}, "headers": {"x-tenant-id": tenants}}
+        return State.of([("services", service), ("plugins", gate), ("routes", route), *more])
+
+    old = ("plugins", {"id": ident("o"), "name": "jwt", "route": {"id": ident("r")}, "config": {"key_claim_name": "t"}})
+    there = state(["a"], old)
+    wanted = state(["a", "b"], ("consumers", {"id": ident("b"), "username": "b"}))
+    made = plan(wanted, there)
+    (gone,) = [step for step in made.steps if step.verb == "delete"]
+    assert [step.kind for step in made.steps] == ["consumers", "plugins", "routes"]
+    held = setbacks.held(wanted, there, gone)
+    assert held == {("routes", ident("r"))}
+    assert [step.kind for step in plan(wanted, there, held=held, kept=[gone.key]).steps] == ["consumers"]
 
 
 @given(SEEDS, st.booleans())

@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import kong_worlds
@@ -87,8 +88,14 @@ async def test_what_others_have_in_this_kong_stays_and_what_they_change_of_ours_
             kongs.change(kong, f"/plugins/{plugin['id']}", config={"minute": 99})
             acme = next(one for one in sidecars.rows(kong, "consumers") if one["username"] == "acme")
             kongs.drop(kong, f"/consumers/{acme['id']}")
+            (ours,) = [one for one in sidecars.rows(kong, "services") if one["name"] != "theirs"]
+            when = kongs.change(kong, f"/services/{ours['id']}", retries=9)["updated_at"]
             report = await sidecars.inner(on).reconcile()
-            assert any("consumers/acme" in one and "deleted" in one for one in report.drift)
+            assert any("consumers/acme" in one and one.endswith("deleted by somebody else") for one in report.drift)
+            (told,) = [one for one in report.drift if one.startswith("services/")]
+            stamp = datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            assert re.fullmatch(rf".* was updated by somebody else at {stamp} \(retries: .* became 9\)", told)
+            assert on.registry.get_sample_value("gatecast_kong_last_drift_timestamp_seconds") == when
             assert report.faults == ()
             assert (await sidecars.inner(on).reconcile()).drift == ()
             after = {kind: sidecars.rows(kong, kind) for kind in KINDS}

@@ -19,10 +19,10 @@ from kong_double.timers import Hand, Timers
 from kong_double.transport import Direct
 from kong_sync.admin import Access, Admin, client
 from kong_sync.backups import KEPT, keeper, loaded
-from kong_sync.database import Database, LostLease
+from kong_sync.database import Database
 from kong_sync.executor import Executor, Stopped
 from kong_sync.gauges import Gauges
-from kong_sync.lease import Leases
+from kong_sync.lease import Leases, LostLease
 from kong_sync.listing import ours
 from kong_sync.states import State
 from kong_sync.translate import translate

@@ -131,12 +131,6 @@ async def test_a_forced_plan_of_which_a_step_fails_goes_on_with_the_rest_of_it()
     assert names(kong) == ["acme", "beta", "new", "t17"]
 
 
-async def test_a_route_is_not_widened_while_a_gate_before_it_does_not_go() -> None:
-    """The new match would meet the old gate. Who was to be let in is told; others are served."""
-    jwt = "policies: {jwt: {issuer: 'https://idp.test', jwks: {inline: {keys: []}}}}"
-    assert jwt
-
-
 async def test_a_shared_service_that_kong_refuses_is_refused_with_its_words_and_tenants_go_on() -> None:
     moved = kong_worlds.GATEWAY.replace("10.0.0.1:80", "10.0.0.66:80")
     async with (

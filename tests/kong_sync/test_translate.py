@@ -195,6 +195,48 @@ def test_no_two_routes_take_the_same_requests_of_a_tenant(selector: str, alone: 
     assert [key for key, count in taken.items() if count > 1] == []
 
 
+ALIKE = "Kong cannot tell it from the route 'first', which is before it"
+
+
+def conditioned(name: str, **headers: Any) -> str:
+    return said("Route", name, match={"prefix": "/api/x", "headers": headers}, service="orders")
+
+
+def test_of_two_routes_that_are_one_to_kong_the_first_is_served_and_the_tenants_with_both_are_told() -> None:
+    routes = conditioned("first", plan="Gold"), conditioned("second", plan="gold")
+    desired = translate(kong_worlds.world(kong_worlds.GATEWAY, *routes, said("Tenant", "acme"), said("Tenant", "beta")))
+    assert [(one.tenant, one.id, one.severity) for one in desired.problems()] == [
+        ("acme", "second", "error"),
+        ("beta", "second", "error"),
+    ]
+    assert all(one.message == f"{ALIKE}, so it is not served" for one in desired.problems())
+    names = [one["name"].split(".")[2] for one in of(desired, "routes")]
+    assert ("first" in names, "second" in names) == (True, False)
+
+
+def test_routes_of_which_either_may_answer_some_requests_are_told() -> None:
+    routes = conditioned("first", plan="gold"), conditioned("second", beta={"present": True})
+    apart = conditioned("third", plan="iron"), said("Route", "other", match={"prefix": "/api/x"}, service="orders")
+    desired = translate(kong_worlds.world(kong_worlds.GATEWAY, *routes, *apart, said("Tenant", "acme")))
+    told = {(one.id, one.message.split("'")[1], one.severity) for one in desired.problems()}
+    assert told == {("second", "first", "warning"), ("third", "second", "warning")}
+    names = {one["name"].split(".")[2] for one in of(desired, "routes")}
+    assert {"first", "second", "third", "other"} <= names
+
+
+def test_preflights_of_routes_that_differ_in_conditions_are_one_and_stay_while_one_is_left() -> None:
+    cors = {"cors": {"origins": ["https://a.example"]}}
+    plain = said("Route", "plain", match={"prefix": "/api/x"}, service="orders")
+    tenant = said("Tenant", "acme", policies=cors)
+    both = kong_worlds.world(kong_worlds.GATEWAY, plain, conditioned("first", plan="gold"), tenant)
+    desired = translate(both)
+    rows = [one for one in of(desired, "routes") if "preflight" in one["name"] and "api/x" in one["paths"][0]]
+    assert len(rows) == 1
+    less = both.with_shared("Route/first", None)
+    assert printed(translate(less, desired)) == printed(translate(less))
+    assert rows[0] in of(translate(less, desired), "routes")
+
+
 def test_tenants_that_come_to_the_same_share_their_routes() -> None:
     tenants = [said("Tenant", name, policies={"rate_limit": {"requests": n, "per": "day"}}) for n, name in
                enumerate("abc", 1)]  # fmt: skip

@@ -455,7 +455,7 @@ ELSEWHERE = (
     SECRETS
     | KEPT_OUT
     | {
-        "GC303",  # tests/xds/translate/test_parity.py
+        "GC303",  # tests/tenants/test_exactness.py
         "GC007",
         "GC008",
         "GC009",

@@ -71,7 +71,8 @@ class Selection:
     """The header that holds the key, and what ends the key in it.
 
     `ours`: nobody outside may set the header. `written`: what a filter writes into it, in the language of expressions.
-    `verified`: a token is verified before. `gone`: what a service could take for the key. `unnamed`: preflights may name no tenant; then `UNNAMED` is their key.
+    `verified`: a token is verified before. `gone`: what a service could take for the key. `unnamed`: preflights may
+    name no tenant; then `UNNAMED` is their key.
     """
 
     header: str

@@ -3,24 +3,21 @@
 `gatecast check` and the server's problem list call `unsupported`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from tenants.documents import Document
 from tenants.effective import TenantView
 from tenants.errors import Problem
-from tenants.policies import POLICIES, Policies
 from xds.translate.filters import ROWS, all_supported
 from xds.translate.jwt import claimed, provider, same_tokens
-from xds.translate.parity import EXACT, parity
 
-CODE, OTHER_ISSUER, NOT_EXACT = "GC301", "GC302", "GC303"
+CODE, OTHER_ISSUER = "GC301", "GC302"
 _HINT = "take it out, or serve this tenant where it is enforced"
 _ASKED = tuple((name, row) for name, row in ROWS.items() if row.unsupported is not all_supported)
 
 
 def unsupported(view: TenantView) -> tuple[Problem, ...]:
     """What of this tenant's settings Envoy is not told, each named once with the document that says it."""
-    found = dict.fromkeys((*_of_claims(view), *_of_routes(view), *_of_parity(view)))
+    found = dict.fromkeys((*_of_claims(view), *_of_routes(view)))
     return tuple(found)
 
 
@@ -52,28 +49,6 @@ def _of_routes(view: TenantView) -> Iterator[Problem]:
             kind, key, path = _said_by(view, route.route.id, name)
             hurt = view.tenant.id if kind == "Tenant" else ""
             yield Problem(CODE, kind, key, path, why, _HINT, tenant=hurt, severity="warning")
-
-
-def _of_parity(view: TenantView) -> Iterator[Problem]:
-    """What is not exact where a document demands that it is."""
-    for document in (view.gateway, view.organisation, view.tenant):
-        if document is not None and document.parity:
-            yield from _inexact(document, view, (view.policies, *(one.policies for one in view.routes)))
-    for route in view.routes:
-        if route.route.parity:
-            yield from _inexact(route.route, view, (route.policies,))
-
-
-def _inexact(document: Document, view: TenantView, places: Iterable[Policies]) -> Iterator[Problem]:
-    for policies in {id(one): one for one in places}.values():
-        for name in POLICIES:
-            value = getattr(policies, name)
-            found = EXACT if value is None else parity(name, value, view.gateway)
-            if found != EXACT:
-                text = f"`{name}` on gateway {view.gateway.id!r} is {found}"
-                hurt = view.tenant.id if document.kind == "Tenant" else ""
-                hint = "leave `parity` out, or change the policy"
-                yield Problem(NOT_EXACT, document.kind, document.id, "parity", text, hint, tenant=hurt)
 
 
 def _said_by(view: TenantView, route: str, name: str) -> tuple[str, str, str]:

@@ -257,6 +257,11 @@ async def test_who_waits_for_the_first_look_waits_for_no_dead_provider() -> None
         assert not await one.fetcher.tried(0.05)
 
 
+async def test_where_nothing_is_wanted_nobody_waits_for_a_first_look() -> None:
+    async with fetchers.running() as one:
+        assert await one.fetcher.tried(0.0)
+
+
 async def test_an_odd_failure_of_ours_is_a_problem_of_one_source() -> None:
     """The network itself raises what nobody expects."""
     async with idps.Idp(alg="ES256") as idp:

@@ -136,3 +136,23 @@ def test_a_body_is_json_whatever_the_message_holds() -> None:
 def test_a_code_that_is_not_in_the_table_cannot_be_used() -> None:
     with pytest.raises(KeyError):
         body("oops")
+
+
+@pytest.mark.parametrize(
+    ("fields", "there"),
+    [
+        ({}, False),
+        ({"policies": {"cors": {"origins": ["*"]}}}, True),
+        ({"policies": {"cors": {"origins": ["*"]}}, "tenant": {"from": "claim", "name": "tenant"}}, True),
+        ({"policies": {"cors": {"origins": ["*"]}}, "tenant": {"from": "host"}}, False),
+    ],
+)
+def test_preflights_that_name_no_tenant_have_a_table_that_leads_nowhere(fields: Json, there: bool) -> None:
+    found = {one.kind: one for one in translate.unnamed(document(**gateway(**fields)))}
+    assert set(found) == ({"SRDS", "RDS"} if there else set())
+    if there:
+        table = messages.to_dict(found["RDS"].message)
+        (host,) = table["virtual_hosts"]
+        (only,) = host["routes"]
+        assert messages.to_dict(found["SRDS"].message)["route_configuration_name"] == table["name"] == "-unnamed"
+        assert (host["name"], only["route"], found["RDS"].uses) == ("-", {"cluster": "gatecast.nowhere"}, frozenset())

@@ -1,13 +1,11 @@
-"""How exactly Envoy does each policy: a row for each, and a problem where a document demands more."""
+"""How exactly Envoy does each policy: a row for each."""
 
 from typing import Any
 
 import pytest
-import tables
-from worlds import Json, gateway, route, service, tenant, world
+from worlds import gateway, service, world
 
 from tenants.policies import POLICIES, Policies
-from xds import translate
 from xds.translate.parity import EXACT, ROWS, parity
 
 PATTERN = [{"name": "x-a", "pattern": "a+"}]
@@ -42,23 +40,3 @@ def test_a_shared_limit_of_a_gateway_with_a_service_is_approximate() -> None:
     edge = world([gateway(rate_limit_service={"service": "limits"}), limits]).gateway
     found = parity("rate_limit", Policies.model_validate({"rate_limit": {**GLOBAL, "burst": 3}}).rate_limit, edge)
     assert (found.level, "`burst` is left out" in found.why) == ("approximate", True)
-
-
-@pytest.mark.parametrize("kind", ["Gateway", "Organisation", "Route", "Tenant"])
-@pytest.mark.parametrize("demanded", [True, False])
-def test_a_document_that_demands_exactness_has_a_problem_with_what_is_not(kind: str, demanded: bool) -> None:
-    def said(one: str) -> Json:
-        return {"parity": "exact"} if one == kind and demanded else {}
-
-    foods = {"kind": "Organisation", "id": "foods", **said("Organisation")}
-    acme = tenant(organisation="foods", policies={"required_headers": PATTERN, "maintenance": {}}, **said("Tenant"))
-    documents = world([gateway(**said("Gateway")), service(), route(**said("Route")), foods, acme])
-    found = translate.unsupported(documents.view("acme"))
-    assert [(one.code, one.kind, one.path, one.severity) for one in found] == (
-        [("GC303", kind, "parity", "error")] if demanded else []
-    )
-
-
-def test_a_demand_that_is_met_is_no_problem() -> None:
-    documents = tables.small(parity="exact", policies={"rate_limit": {"requests": 1, "per": "day"}})
-    assert translate.unsupported(documents.view("acme")) == ()
