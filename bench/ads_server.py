@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from gatecast.serve import tune_gc
+from gatecast.collector import tune_gc
 from xds import messages
 from xds.hub import Hub
 from xds.metrics import Metrics

@@ -26,8 +26,9 @@ from envoys import envoy, free_port, until  # noqa: E402
 from store import BY, _urls  # noqa: E402
 from traffic import _seen  # noqa: E402
 
+from gatecast.collector import tune_gc  # noqa: E402
 from gatecast.config import Settings  # noqa: E402
-from gatecast.serve import running, tune_gc  # noqa: E402
+from gatecast.serve import running  # noqa: E402
 from tenants.reading import body, read  # noqa: E402
 from tenants.store import Write  # noqa: E402
 from xds.bootstrap import bootstrap  # noqa: E402

@@ -13,7 +13,7 @@ from gatecast.kong_options import made
 from kong_sync.admin import Access, Admin, connected
 from kong_sync.answers import About, doubts
 from kong_sync.entities import KINDS
-from kong_sync.listing import listed
+from kong_sync.listing import ours
 from kong_sync.names import OURS
 from tenants.errors import Refused
 
@@ -92,7 +92,6 @@ def _fit(about: About) -> None:
 
 async def _empty(admin: Admin) -> None:
     """Delete what carries our tags, the dependent first; what is nested goes along."""
-    found = await listed(admin, GATEWAY)
     for kind in reversed(list(KINDS.values())):
-        for row in () if kind.nested else found[kind.name]:
+        for row in () if kind.nested else await admin.rows(kind, tags=ours(GATEWAY)):
             await admin.delete(kind, row["id"])

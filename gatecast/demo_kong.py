@@ -13,7 +13,7 @@ from typing import Any
 from gatecast import demo_stage, kong
 from gatecast.demo_gates import GATEWAY, Gate, gate
 from gatecast.demo_stage import ANY, Say, Stage, milliseconds, status, strong
-from gatecast.output import paint
+from gatecast.output import counted, paint
 from kong_sync.admin import Admin
 from kong_sync.entities import KINDS, Entity
 from kong_sync.names import OURS
@@ -95,8 +95,9 @@ async def at_work(found: Gate, say: Say) -> AsyncIterator[Kong]:
     """Server and sidecar, and the first sync done. Says how it went."""
     async with demo_stage.stage(found.proxy, pause=PAUSE, patience=PATIENCE) as on:
         told = kong.Told(
-            found.access, str(on.server.xds), GATEWAY, NODE, listen=ANY, alone=found.alone, single=found.single
-        )
+            found.access, str(on.server.xds), GATEWAY, NODE,
+            listen=ANY, alone=found.alone, single=found.single, proxy=found.proxy,
+        )  # fmt: skip
         began = time.perf_counter()
         async with kong.running(told) as (sidecar, work):
             made = Kong(on, sidecar, found)
@@ -164,8 +165,8 @@ async def _changed(on: Kong, say: Say, old: str, new: str, *, rejected: bool) ->
     word = "refused" if rejected else "let through"
     say(f"   felt after {milliseconds(felt)}: from the file on disk to the first request {word}")
     waited = on.count("phase_wait_seconds_total") - waited
-    calls = on.count("written_total") - written
-    say(f"   acknowledged after {_apart(seconds, waited)}; {calls:.0f} write to the Admin API")
+    entities = counted(round(on.count("written_total") - written), "entity", "entities")
+    say(f"   acknowledged after {_apart(seconds, waited)}; {entities} written")
 
 
 async def refused(on: Kong, say: Say) -> None:

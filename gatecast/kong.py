@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from gatecast.about import version
 from gatecast.addresses import Address
+from gatecast.collector import tune_gc
 from gatecast.kong_pages import app
 from gatecast.web import serving
 from kong_sync import admin
@@ -41,12 +42,13 @@ from kong_sync.sidecar import Sidecar
 from kong_sync.translate import Options, translate
 from kong_sync.whole import Whole
 from tenants.errors import Refused, Unavailable
-from xds.client import BACKOFF, OPTIONS, Backoff, Client, Node
+from xds.client import BACKOFF, OPTIONS, Backoff, Client, Node, Update
 
 LISTEN = Address("127.0.0.1", 18002)
 PACE = Pace()
 AGAIN = 5.0
 """Seconds within which a restart of a Kong without a database is noticed."""
+Apply = Callable[[Update], Awaitable[str | None]]
 
 log = structlog.get_logger("gatecast.kong")
 
@@ -153,10 +155,8 @@ async def _work(
     sidecar = Sidecar(writer, on.gauges, options=Options(told.alone), wall=wall)
     kept = Kept(sidecar.apply, told.state, told.gateway) if told.state else None
     build = f"gatecast {version()} kong {about.version}"
-    client = Client(
-        channel(told), Node(told.node, told.gateway, build), kept.apply if kept else sidecar.apply,
-        backoff=told.backoff,
-    )  # fmt: skip
+    apply = _meant(told.gateway, kept.apply if kept else sidecar.apply)
+    client = Client(channel(told), Node(told.node, told.gateway, build), apply, backoff=told.backoff)
     if kept is not None and database is not None:
         await _resume(kept, sidecar, database, Options(told.alone))
     for url in TYPE_URLS.values():
@@ -201,6 +201,25 @@ def _wait(told: Told, kong: Admin) -> float:
     return kong.about.wait if told.single else kong.about.wait_everywhere
 
 
+def _meant(gateway: str, apply: Apply) -> Apply:
+    """Rejects all that is said while it is of another gateway: where there is one alone, a server tells everybody of
+    that one."""
+    wrong = ""
+
+    async def meant(update: Update) -> str | None:
+        nonlocal wrong
+        for one in update.resources:
+            kind, _, name = one.name.partition("/")
+            if kind == "Gateway":
+                wrong = f"the control plane has no gateway {gateway!r}, but {name!r}: say --gateway {name}"
+                wrong = "" if name == gateway else wrong
+        if wrong:
+            log.error("refused", why=wrong)
+        return wrong or await apply(update)
+
+    return meant
+
+
 async def _resume(kept: Kept, sidecar: Sidecar, database: Database, options: Options) -> None:
     """Begin with the file if Kong holds just what it comes to; else ask for all afresh."""
     world = kept.load()
@@ -237,16 +256,25 @@ def asked_to_end(number: signal.Signals, stop: asyncio.Event) -> None:
     stop.set()
 
 
+async def _tuned(on: Running) -> None:
+    """Once Kong is as the settings say, what is in memory stays there."""
+    while on.unready:
+        await asyncio.sleep(AGAIN)
+    tune_gc()
+
+
 async def run(told: Told) -> None:
     """Until SIGTERM or SIGINT. Raises `Refused` if it cannot work."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_end, number, stop)
+    tune_gc()
     async with running(told) as (on, work):
-        asked = asyncio.create_task(stop.wait())
+        asked, tuned = asyncio.create_task(stop.wait()), asyncio.create_task(_tuned(on))
         log.info("listening", probes=str(told.listen.at(on.port)))
         await asyncio.wait({asked, work}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
+        tuned.cancel()
     work.result()
     log.info("stopped")

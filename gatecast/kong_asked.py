@@ -5,6 +5,7 @@ import os
 import socket
 
 from gatecast.about import version
+from gatecast.exits import NotFound
 from gatecast.kong import Told, channel
 from kong_sync.model import TYPE_URLS, World
 from kong_sync.sidecar import KINDS, decoded, with_shared
@@ -47,4 +48,6 @@ async def asked(told: Told) -> World:
         raise Refused(f"what {xds} says cannot be read: {faults[0]}")
     if found.gateway is None:
         raise Refused(f"{xds} has no gateway {gateway!r} with kong: true")
+    if found.gateway.id != gateway:  # where there is one alone, it is told to everybody
+        raise NotFound(f"{xds} has no gateway {gateway!r}, but {found.gateway.id!r}")
     return found

@@ -11,12 +11,13 @@ from gatecast.kong_offline import Opened, writing
 from gatecast.kong_told import data
 from gatecast.output import note
 from kong_sync import declarative
+from kong_sync.adoption import Match, faults
 from kong_sync.backups import loaded
 from kong_sync.entities import Entity
 from kong_sync.listing import ours
 from kong_sync.model import World
 from kong_sync.phases import Change, Plan
-from kong_sync.states import State
+from kong_sync.states import EMPTY, State
 from kong_sync.translate import Options, translate
 from kong_sync.whole import lost, named
 from tenants.errors import Problem, Refused
@@ -48,7 +49,10 @@ def of_file(file: Path, gateway: str) -> Wanted:
     rows = loaded(file)
     if strange := [row["id"] for _kind, row in rows if not {*ours(gateway)} <= {*(row.get("tags") or ())}]:
         raise Refused(f"{file}: {strange[0]} does not carry the tags {', '.join(ours(gateway))}: nothing was changed")
-    return Wanted(gateway, State.of(rows))
+    state = State.of(rows)
+    if wrong := [str(one) for _key, one in faults(state, Match(state, EMPTY), EMPTY, state.rows)]:
+        raise Refused(f"{file}: {wrong[0]}: nothing was changed")
+    return Wanted(gateway, state)
 
 
 async def compared(on: Opened, wanted: Wanted) -> dict[str, Any]:

@@ -105,9 +105,9 @@ def detail(one: Any) -> str:
     """One detail of an error as a line: a problem of a document, or what else a server says; "" for nothing to add."""
     match one:
         case {"kind": kind, "id": name, "path": path, "message": message, "code": code, **rest}:
-            place = f"{rest['file']}:{rest.get('line')} " if rest.get("file") else ""
+            place = ":".join(str(rest[part]) for part in ("file", "line") if rest.get(part))
             hint = f" ({rest['hint']})" if rest.get("hint") else ""
-            text = f"{place}{kind}/{name} {path}: {message}{hint} [{code}]"
+            text = f"{place} {kind}/{name} {path}: {message}{hint} [{code}]".lstrip()
         case {"path": _, "message": _}:
             return ""  # the message of the error has the first of these
         case dict():

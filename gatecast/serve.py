@@ -31,6 +31,7 @@ from starlette.types import ASGIApp
 from gatecast import api, entrance, keykeeping, notify
 from gatecast.about import version
 from gatecast.addresses import Address
+from gatecast.collector import tune_gc
 from gatecast.config import Settings
 from gatecast.entrance import Entrance
 from gatecast.events import Feed
@@ -298,18 +299,6 @@ def asked_to_end(number: signal.Signals, stop: asyncio.Event) -> None:
         last = threading.Timer(LAST_MOMENT, os._exit, (0,))
         last.daemon = True
         last.start()
-
-
-def tune_gc() -> None:
-    """Take what was loaded out of the garbage collector's sight, and let it look again, less often.
-
-    Tens of thousands of tenants are millions of objects that stay. A full collection walks them all and stops the loop
-    for that long, although reference counts already free nearly everything we drop.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    gc.enable()
 
 
 def raise_file_limit() -> None:

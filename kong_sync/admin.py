@@ -22,6 +22,7 @@ import structlog
 
 from kong_sync.answers import EMPTY_HASH, About, Busy, Conflict, LostPlace, Missing, about, failure
 from kong_sync.entities import Entity, Kind
+from kong_sync.wire import Wire
 from tenants.errors import Refused, Unavailable
 
 CONNECTIONS = 8
@@ -274,15 +275,12 @@ def _parent(kind: Kind, entity: Entity) -> str:
 
 def client(access: Access, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
     """The HTTP client for an Admin API. `transport`: in place of the network."""
-    limits = httpx.Limits(max_connections=access.connections, max_keepalive_connections=access.connections)
     workspace = f"{quote(access.workspace, safe='')}/" if access.workspace else ""
     return httpx.AsyncClient(
         base_url=f"{access.url.rstrip('/')}/{workspace}",
         headers={"Kong-Admin-Token": access.token} if access.token else {},
-        timeout=httpx.Timeout(access.timeout, pool=None),  # waiting for one of our own connections is no failure
-        limits=limits,
-        verify=_tls(access),
-        transport=transport,
+        timeout=httpx.Timeout(access.timeout),
+        transport=transport or Wire(access.connections, _tls(access)),
         trust_env=False,
     )
 

@@ -1,6 +1,7 @@
 """Backups of our entities as files of decK, the newest few kept. Called before a plan that deletes, or changes much."""
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +10,11 @@ import structlog
 import yaml
 
 from kong_sync import deck
-from kong_sync.entities import Entity
+from kong_sync.entities import KINDS, Entity, Kind
 from kong_sync.states import State
 from tenants.errors import Refused, Unavailable
 
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT = 10
 PREFIX = "gatecast-kong-"
 
@@ -39,9 +41,29 @@ def loaded(file: Path) -> list[tuple[str, Entity]]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise Refused(f"{file}: {getattr(error, 'strerror', None) or ' '.join(str(error).split())}") from None
     try:
-        return deck.read(data)
+        rows = deck.read(data)
     except Refused as error:
         raise Refused(f"{file}: {error}") from None
+    except (TypeError, AttributeError):  # where a list stands, there is something else
+        raise Refused(f"{file}: it is not laid out as a file of decK") from None
+    for name, row in rows:
+        if wrong := _wrong(KINDS[name], row):
+            raise Refused(f"{file}: {name} {row['id']}: {wrong}")
+    return rows
+
+
+def _wrong(kind: Kind, row: Entity) -> str:
+    """What no Kong has, "" if nothing."""
+    named = {field for fields in kind.unique for field in fields} - set(kind.foreign)
+    texts = {field: row.get(field) for field in named} | {
+        field: (row.get(field) or {}).get("id") for field in kind.foreign
+    }
+    if strange := sorted(field for field, one in texts.items() if one is not None and not isinstance(one, str)):
+        return f"`{strange[0]}` is no text"
+    tags = row.get("tags") or []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        return "`tags` is no list of texts"
+    return "" if isinstance(row["id"], str) and UUID.fullmatch(row["id"]) else "`id` is no UUID"
 
 
 def keeper(

@@ -59,11 +59,12 @@ class RouteClass:
 
     @property
     def label(self) -> str:
-        """`orders.1f0c9b2e4d5a`; of a tenant's own `orders.~acme`, which no change renames; of a lone tenant's
-        `orders.1f0c9b2e4d5a.~acme`, which no change of its limit renames.
+        """`orders.1f0c9b2e4d5a`; of a tenant's own `orders.~acme`, which no change renames but that of who may get in:
+        with a token it is `orders.~acme.token`; of a lone tenant's `orders.1f0c9b2e4d5a.~acme`, which no change of its
+        limit renames.
         """
         if self.tenant:
-            return f"{self.route}.~{self.tenant}"
+            return f"{self.route}.~{self.tenant}.token" if self.issuer else f"{self.route}.~{self.tenant}"
         return f"{self.route}.{self.hash}.~{self.lone}" if self.lone else f"{self.route}.{self.hash}"
 
     @property

@@ -51,7 +51,8 @@ class Schemas:
 
     def wanted(self, kind: Kind, entity: Entity) -> Entity:
         """The short form of an entity that we want. What its schema does not know stays: Kong will say so."""
-        return _finished(kind, dict(_beyond(self.fields(kind, entity), entity, unknown=True)))
+        made = _finished(kind, dict(_beyond(self.fields(kind, entity), entity, unknown=True)))
+        return entity if made == entity else made
 
     def held(self, kind: Kind, entity: Entity) -> Entity:
         """The short form of an entity as Kong told it."""

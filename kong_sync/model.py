@@ -151,7 +151,14 @@ def _routes(tenant_id: str, said: Any, general: Policies) -> list[RouteSettings]
     where = f"Tenant/{tenant_id} routes.{said.routes[0] if said.routes else ''}"
     policies = _policies(said.policies, where) if said.policies else general
     moved = tuple(Backend(one.service, one.weight) for one in said.shares) or None
-    return [RouteSettings(name, policies, frozenset(said.named), moved) for name in said.routes]
+    named = _named(tuple(said.named))
+    return [RouteSettings(name, policies, named, moved) for name in said.routes]
+
+
+@lru_cache(maxsize=4096)
+def _named(names: tuple[str, ...]) -> frozenset[str]:
+    """Tenants that name the same policies share one value."""
+    return frozenset(names)
 
 
 def _message(read: Any, body: bytes) -> Any:

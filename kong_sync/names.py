@@ -36,7 +36,7 @@ def identity(gateway: str, kind: str, *parts: str) -> str:
     return str(uuid.uuid5(_SPACE, "/".join((gateway, kind, *parts))))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def ref(gateway: str, kind: str, *parts: str) -> Mapping[str, str]:
     """A reference to another entity of ours."""
     return {"id": identity(gateway, kind, *parts)}
@@ -54,7 +54,13 @@ def name(gateway: str, *parts: str) -> str:
 
 def tags(gateway: str, *more: str) -> list[str]:
     """Those by which we know what is ours; `more`: `tenant:acme`, or `class:1f0c9b2e`."""
-    return [OURS, f"gateway:{gateway}", *more]
+    return [OURS, _of(gateway), *more]
+
+
+@lru_cache(maxsize=64)
+def _of(gateway: str) -> str:
+    """One text for all entities."""
+    return f"gateway:{gateway}"
 
 
 def digest(value: Any, length: int = 12) -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kong_sync import gates, moves, routing
-from kong_sync.entities import KINDS, Entity
+from kong_sync.entities import KINDS, Entity, tenant
 from kong_sync.phases import BOTH, PLUGINS, ROUTER, Drafting, Plan, Step, put
 from kong_sync.states import Key, reference, unique
 from kong_sync.work import Work
@@ -158,10 +158,39 @@ def _layered(draft: Drafting, name: str, writes: Mapping[str, moves.Write], work
 
 
 def _revoked(work: Work) -> set[Key]:
-    """Credentials and groups that go at once: all but those of a consumer that gets another kind of credential, whose
-    old kind is asked for until its routes have changed."""
-    gone = [key for key in work.drops if key[0] in (*CREDENTIALS, "acls")]
-    return {key for key in gone if not _swaps(work, reference(work.drops[key], "consumer"))}
+    """Credentials and groups that go at once: all but those that are asked for until routes have changed, of a consumer
+    that gets another kind of credential, of a tenant that gets in by another route, of groups that go out of use."""
+    gone = {key: row for key, row in work.drops.items() if key[0] in (*CREDENTIALS, "acls")}
+    groups = {key: row for key, row in gone.items() if key[0] == "acls"}
+    led = _led(work) if any(tenant(row) for row in groups.values()) else frozenset()
+    late = {reference(row, "consumer") for row in groups.values() if tenant(row) in led}
+    late |= _unasked(work, groups.values()) if not all(tenant(row) for row in groups.values()) else set()
+    who = {key: reference(row, "consumer") for key, row in gone.items()}
+    return {key for key, consumer in who.items() if consumer not in late and not _swaps(work, consumer)}
+
+
+def _unasked(work: Work, groups: Iterable[Entity]) -> set[str]:
+    """Consumers that go with groups for which no gate will ask."""
+    of: dict[str, set[str]] = defaultdict(set)
+    for row in groups:
+        of[reference(row, "consumer")].add(row["group"])
+    rows = (work.after(*key) for key in {key for key in work.actual.rows if key[0] == "plugins"} | work.puts.keys())
+    gates_left = [row for row in rows if row and row.get("name") == "acl" and gates.acts(row)]
+    asked = {
+        group
+        for row in gates_left
+        for group in (*(row["config"].get("allow") or ()), *(row["config"].get("deny") or ()))
+    }
+    return {one for one, named in of.items() if named.isdisjoint(asked) and ("consumers", one) in work.drops}
+
+
+def _led(work: Work) -> frozenset[str]:
+    """Tenants that a route that comes or changes leads to something: by its tag, or by a header that it asks for."""
+    found: set[str] = set()
+    for _key, _before, after in work.put_of("routes"):
+        if reference(after, "service"):
+            found |= {tenant(after), *(one for values in (after.get("headers") or {}).values() for one in values)}
+    return frozenset(found - {""})
 
 
 def _swaps(work: Work, consumer: str) -> bool:

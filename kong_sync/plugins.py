@@ -45,8 +45,12 @@ class Row:
     elsewhere: str = ""
 
 
+@lru_cache(maxsize=16384)
 def limit_config(policy: RateLimit, by: str, header: str | None = None) -> Mapping[str, Any]:
-    """The whole `config` of a limit, so that a changed one leaves nothing of the old. `by`: as Kong names it."""
+    """The whole `config` of a limit, so that a changed one leaves nothing of the old. `by`: as Kong names it.
+
+    Equal limits share it: nobody changes an entity.
+    """
     periods = dict.fromkeys(("second", "minute", "hour", "day"))
     return {
         **periods,

@@ -99,7 +99,7 @@ def translate(
 def _compared(fresh: Desired, before: Desired | None) -> Desired:
     """With the objects of the value before where nothing changed, and the keys of what did."""
     if before is None:
-        return fresh
+        return replace(fresh, changed=None)
     old, kept = before.entities, fresh.entities.mutate()
     changed = {key for key in old if key not in fresh.entities}
     for key, entity in fresh.entities.items():
@@ -293,9 +293,10 @@ class _Draft:
             self._put(one)
 
     def _put(self, one: Made) -> None:
-        if self._entities.get(one.key) != one.entity:
-            self._entities[one.key] = one.entity
-            self._changed.add(one.key)
+        key = one.key
+        if self._entities.get(key) != one.entity:
+            self._entities[key] = one.entity
+            self._changed.add(key)
 
 
 FEW = 16

@@ -18,8 +18,8 @@ TYPE = {
     "answered_age": AGE, "rejections": int, "error": str, "rejected": [str], "tenants": [str], "words": dict,
 }  # fmt: skip
 CLIENT = {
-    "id": str, "kind": str, "node": str, "gateway": str, "address": str, "variant": str, "build": str, "connected_at": str,
-    "state": str, "types": [TYPE],
+    "id": str, "kind": str, "node": str, "gateway": str, "address": str, "variant": str, "build": str,
+    "connected_at": str, "state": str, "types": [TYPE],
 }  # fmt: skip
 
 
@@ -98,9 +98,10 @@ def detail(client: dict[str, Any]) -> str:
     """One stream in full."""
     from gatecast.output import age, clean, table
 
+    said = f"{client['kind']}, {client['variant']} from {client['address']}, {clean(client['build'])}"
     top = (
         f"{clean(client['node'])} (stream {client['id']}) of gateway {client['gateway']}: {client['state']}",
-        f"{client['kind']}, {client['variant']} from {client['address']}, {clean(client['build'])}, since {client['connected_at']}",
+        f"{said}, since {client['connected_at']}",
     )
     head = ("TYPE", "STATE", "VERSION", "ACCEPTED", "PUSHES", "REJECTIONS", "LAST PUSH", "LAST ANSWER")
     rows = [

@@ -15,10 +15,13 @@ Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 METADATA = frozenset(
     map(
         ipaddress.ip_address,
-        ("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+        (
+            *("169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+            *("169.254.170.2", "169.254.170.23", "fd00:ec2::23"),
+        ),
     )
 )
-"""Where clouds give a machine its credentials."""
+"""Where clouds give a machine, and AWS a container, its credentials."""
 
 # NAT64 (RFC 6052, and RFC 8215 for a site's own), and SIIT (RFC 2765): the IPv4 address stands at the end.
 _TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")))

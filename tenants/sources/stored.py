@@ -11,7 +11,7 @@ from tenants.catalog import Changes
 from tenants.documents import Key
 from tenants.errors import Problem
 from tenants.reading import Given, take
-from tenants.store.revisions import Change, Stored, Write, owner
+from tenants.store.revisions import Change, Stored, owner
 
 FILE = "file:"
 
@@ -28,14 +28,11 @@ def source_of(family: str, place: str) -> str:
 
 def changes(put: Iterable[Stored], gone: Iterable[Key] = ()) -> Changes:
     """These documents instead of whatever stood under their names."""
-    return _changes([_given(one) for one in put], gone)
-
-
-def written(writes: Iterable[Write], source: str) -> Changes:
-    """The same of writes: `broken` has the problems of those that are no good documents."""
-    found = tuple(writes)
-    put = [take(one.body, label(one.source or source)) for one in found if one.text is not None]
-    return _changes(put, (one.key for one in found if one.text is None))
+    good: list[Given] = []
+    broken: list[Problem] = []
+    for one in map(_given, put):
+        good.append(one) if isinstance(one, Given) else broken.extend(one)
+    return Changes(tuple(good), frozenset((*gone, *(one.key for one in good))), tuple(broken))
 
 
 def changed(done: Iterable[Change]) -> Changes:
@@ -50,11 +47,3 @@ def _given(one: Stored) -> Given | tuple[Problem, ...]:
     if isinstance(made, Given) and owner(one.source) == "registry":
         return replace(made, source=one.text)
     return made
-
-
-def _changes(made: Iterable[Given | tuple[Problem, ...]], gone: Iterable[Key]) -> Changes:
-    put: list[Given] = []
-    broken: list[Problem] = []
-    for one in made:
-        put.append(one) if isinstance(one, Given) else broken.extend(one)
-    return Changes(tuple(put), frozenset((*gone, *(one.key for one in put))), tuple(broken))

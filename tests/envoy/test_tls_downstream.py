@@ -61,6 +61,25 @@ async def test_one_certificate_for_everybody_is_shown_whatever_is_asked_for(tmp_
         assert [(await front.shake(name)).names for name in (ACME, "x.example.com", None)] == [(ACME,)] * 3
 
 
+async def test_a_certificate_that_is_deleted_while_a_listener_names_it_is_shown_on_and_renewed(tmp_path: Path) -> None:
+    documents = (certificate("acme"), certificate("beta"))
+    async with fronts.front(tmp_path, *documents, tls={"certificate": "acme"}) as front:
+        await front.served.drop(("Certificate", "acme"))
+        assert [(code, name) for _, code, name, _, _ in front.problems()] == [("GC211", "Certificate/acme")]
+        made = front.shop.put("acme", ACME)
+        await front.look()
+        await front.shows(None, made)
+        await front.put(fronts.gateway(front.port, {"certificate": "beta"}))
+        await front.proxy.until(lambda: _shows_beta(front), "the other certificate to be shown")
+        assert front.problems() == []
+        assert "acme" not in front.served.plane.supplies.certificates
+
+
+async def _shows_beta(front: fronts.Front) -> bool:
+    found = await front.shake(None)
+    return isinstance(found, certificates.Shown) and found.names == (BETA,)
+
+
 async def test_old_versions_of_tls_are_refused_and_the_least_one_can_be_raised(tmp_path: Path) -> None:
     async with fronts.front(tmp_path, certificate("acme")) as front:
         assert (await front.shake(ACME, newest=ssl.TLSVersion.TLSv1_2)).version == "TLSv1.2"

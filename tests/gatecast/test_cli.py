@@ -241,6 +241,7 @@ def test_who_sits_at_a_terminal_is_asked_and_may_say_no(monkeypatch: pytest.Monk
             "f:2 Tenant/a x: bad (good) [GC1]",
         ),
         ({**PROBLEM, "message": "b\nad"}, "Tenant/a x: b ad [GC1]"),
+        ({**PROBLEM, "file": "registry", "line": 0}, "registry Tenant/a x: bad [GC1]"),
         ({"path": "limit", "message": "too large"}, ""),
         ({"expected": "a", "current": "b"}, "expected: a, current: b"),
         (5, "5"),
@@ -287,7 +288,8 @@ def client(**rds: Any) -> dict[str, Any]:
     cds = asdict(TypeView(type="CDS", state=State.SYNCED))
     types = [cds, {**cds, "type": "RDS", **rds}]
     return {
-        "id": "1", "kind": "envoy", "node": "edge-1", "gateway": "edge", "state": rds.get("state", "SYNCED"), "types": types,
+        "id": "1", "kind": "envoy", "node": "edge-1", "gateway": "edge", "state": rds.get("state", "SYNCED"),
+        "types": types,
         "variant": "delta", "address": "ipv4:1", "build": "envoy 1.40.0", "connected_at": "2026-11-20T10:00:00.000Z",
     }  # fmt: skip
 
@@ -296,7 +298,8 @@ def test_clients_are_a_line_each_and_their_refusals_below() -> None:
     refusal: dict[str, Any] = {"state": "REJECTED", "rejected": ["acme"], "tenants": ["acme"], "pushed_age": 3.0}
     refusal["error"] = "bad\n\x1b[31mdomains"
     shown = clients.listing([client(**refusal)], wide=False).splitlines()
-    assert shown[0].split() == ["ID", "KIND", "NODE", "GATEWAY", "STATE", "CDS", "RDS", "LAST", "PUSH", "LAST", "ANSWER"]
+    assert shown[0].split()[:5] == ["ID", "KIND", "NODE", "GATEWAY", "STATE"]
+    assert shown[0].split()[5:] == ["CDS", "RDS", "LAST", "PUSH", "LAST", "ANSWER"]
     assert shown[1].split() == ["1", "envoy", "edge-1", "edge", "REJECTED", "ok", "rejected", "3.0s", "-"]
     assert shown[2] == "  edge-1: RDS rejected acme of tenant acme: bad  [31mdomains"
     assert shown[3] == "1 stream, 1 with something rejected"

@@ -9,9 +9,9 @@ import kong_threads
 import kongs
 import pytest
 import yaml
-from kong_double.double import Double
 from kong_worlds import GATEWAY
 
+from kong_double.double import Double
 from kong_sync.plugins import ROWS
 
 Run = Callable[..., Any]

@@ -24,6 +24,11 @@ STRANGE = {
     "a manifest of Kubernetes": ("apiVersion: v1\nkind: Service\n", "no file of decK"),
     "a file that decK made": ("_format_version: '3.0'\nservices:\n- {name: x, host: h}\n", "without id"),
     "what we do not write": ("_format_version: '3.0'\nvaults: []\n", "vaults"),
+    "no list": ("_format_version: '3.0'\nservices: 5\n", "not laid out"),
+    "no list inside": ("_format_version: '3.0'\nservices: [{id: a, routes: 5}]\n", "not laid out"),
+    "no id": ("_format_version: '3.0'\nservices: [{id: 5}]\n", "`id` is no UUID"),
+    "no name": ("_format_version: '3.0'\nservices: [{id: a, name: {b: c}}]\n", "`name` is no text"),
+    "no tags": ("_format_version: '3.0'\nservices: [{id: a, tags: 7}]\n", "`tags` is no list"),
     "entities of others": (
         "_format_version: '3.0'\nservices:\n- {id: 10000000-0000-4000-8000-000000000001, name: x, host: h}\n",
         "does not carry the tags gatecast, gateway:edge",
@@ -69,6 +74,24 @@ def test_a_file_that_is_no_backup_of_this_gateway_changes_nothing(
         assert said in ran.err
         assert len(ran.err.splitlines()) == 1
     assert kong.calls == []
+
+
+@pytest.mark.parametrize("dbless", [False, True])
+def test_a_reference_to_nothing_in_a_file_is_found_before_kong_is_asked(
+    dbless: bool, gatecast: Run, settings: Path, tmp_path: Path
+) -> None:
+    data = yaml.safe_load(gatecast("kong", "export", "-f", str(settings)).out)
+    nobody, mine = (f"{n}0000000-0000-4000-8000-000000000001" for n in (1, 2))
+    row = {"id": mine, "name": "jwt", "route": nobody, "tags": ["gatecast", "gateway:edge"]}
+    data.setdefault("plugins", []).append(row)
+    file = tmp_path / "kong.yaml"
+    file.write_text(yaml.safe_dump(data))
+    with kong_threads.kong(dbless=dbless) as double:
+        ran = gatecast("kong", "restore", str(file), "--gateway", "edge", "--admin", double.admin_url)
+    assert (ran.code, ran.out) == (1, ""), ran
+    assert nobody in ran.err
+    assert "nothing was changed" in ran.err
+    assert double.calls == []
 
 
 @pytest.mark.parametrize("place", ["/nowhere/kong.yaml", "/tmp"])
@@ -153,8 +176,7 @@ def test_without_a_backup_nothing_is_changed(gatecast: Run, kong: Double, settin
     sync = ("kong", "sync", "--once", "-f", str(settings), "--single", "--backups", str(folder))
     gatecast(*sync)
     (settings / "all.yaml").write_text(GATEWAY + MANY.replace("---\nkind: Tenant\nid: t19\n", ""))
-    folder.rename(tmp_path / "gone")
-    folder.symlink_to(tmp_path / "gone" / "nowhere" / "deep")
+    folder.symlink_to(tmp_path / "nowhere" / "deep")
     held = rows(kong)
     ran = gatecast(*sync)
     assert (ran.code, ran.out) == (7, ""), ran

@@ -105,10 +105,7 @@ def test_the_words_are_those_of_deck(gatecast: Run, kong: Double, settings: str)
     ]
     (limit,) = [one for one in kong.store.all("plugins") if one["name"] == "rate-limiting"]
     kongs.change(kong, f"/plugins/{limit['id']}", config={"minute": 99})
-    row = next(one for one in kong.store.all("routes") if one["name"].startswith("gatecast"))
-    kongs.make(
-        kong, "/services", name="left", host="left.test", tags=[tag for tag in row["tags"] if "class" not in tag]
-    )
+    kongs.make(kong, "/services", name="left", host="left.test", tags=["gatecast", "gateway:edge"])
     found = gatecast("kong", "diff", "-f", settings)
     assert "updating plugins/" in found.out
     assert "deleting services/left" in found.out

@@ -54,13 +54,8 @@ def test_without_the_right_token_it_is_no_access(
 def test_a_sidecar_without_the_right_token_ends_with_the_same_code() -> None:
     with kong_threads.kong(token="sesame") as double:
         told = ("--gateway", "edge", "--admin", double.admin_url, "--listen", "127.0.0.1:0")
-        ran = subprocess.run(
-            [sys.executable, "-m", "gatecast.cli", "kong", *told],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        command = [sys.executable, "-m", "gatecast.cli", "kong", *told]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stdout) == (6, ""), ran
     assert "GATECAST_KONG_TOKEN" in ran.stderr
     assert "Traceback" not in ran.stderr

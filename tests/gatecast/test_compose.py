@@ -144,6 +144,8 @@ def test_the_sidecar_is_the_same_image_and_follows_the_gateway_of_the_example() 
     words = sidecar["command"]
     assert words[0] == "kong"
     assert words[words.index("--gateway") + 1] == "edge"
+    port = SERVICES["kong"]["environment"]["KONG_PROXY_LISTEN"].rpartition(":")[2]
+    assert words[words.index("--proxy") + 1] == f"http://127.0.0.1:{port}"
     assert "18002/readyz" in sidecar["healthcheck"]["test"][-1]
 
 

@@ -43,7 +43,7 @@ def story(out: str) -> None:
     assert re.search(r"acme +GET /api/orders +200 +from the service 'orders'", out)
     assert re.search(r"beta +GET /api/orders +429", out)
     assert re.search(r"nobody +GET /api/orders +404 +unknown_tenant", out)
-    assert len(re.findall(r"acknowledged after \d+ ms, \d+ ms of them the wait .*; 1 write to the Admin API", out)) == 2
+    assert len(re.findall(r"acknowledged after \d+ ms, \d+ ms of them the wait .*; 1 entity written", out)) == 2
     assert re.search(r"felt after \d+ ms: .* refused\n", out)
     assert re.search(r"felt after \d+ ms: .* let through\n", out)
     assert "acme.yaml:5 Tenant/acme policies.rate_limit.requests: 'lots' is not a whole number" in out

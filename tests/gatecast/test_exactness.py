@@ -42,4 +42,4 @@ async def test_what_a_kong_does_not_do_exactly_counts_too(here: Operator) -> Non
     edge = (await here.ask("GET", "/documents/Gateway/edge")).json()["document"]
     await here.put({**edge, "parity": "exact"}, await here.etag("edge", "Gateway"))
     found = await refused(here, {**edge, "parity": "exact", "kong": True})
-    assert found == ["Tenant/acme ", "Tenant/beta "]
+    assert sorted(found) == ["Tenant/acme ", "Tenant/beta "]

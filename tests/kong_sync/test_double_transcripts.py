@@ -12,6 +12,8 @@ import yaml
 
 SHARE = 0.9
 """Of the exchanges that concern what we use, at least so many match. The true share is printed by the test below."""
+OURS, MATCH = 928, 893
+"""What it was when it was counted last. Neither may fall: put a larger number here when the double has learned more."""
 
 pytest.importorskip("lupa", reason="the double runs Lua by lupa")
 
@@ -63,7 +65,10 @@ def test_nine_of_ten_exchanges_that_concern_us_match(judged: list[Judged], capsy
             rows = [one for one in judged if one.file == file]
             print(f"  {file:36} {_share(rows):>8}, of ours {_share([one for one in rows if one.ours]):>8}")
         print(f"  {'all':36} {_share(judged):>8}, of ours {_share(ours):>8}")
-    assert sum(not one.difference for one in ours) / len(ours) >= SHARE
+    matched = sum(not one.difference for one in ours)
+    assert matched / len(ours) >= SHARE
+    assert len(ours) >= OURS
+    assert matched >= MATCH
 
 
 def test_every_difference_has_a_reason(judged: list[Judged], reasons: Mapping[str, str]) -> None:

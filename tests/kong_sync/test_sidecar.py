@@ -10,12 +10,12 @@ import kongs
 import planes
 import pytest
 import sidecars
-from kong_double.double import Double
-from kong_double.timers import Timers
-from kong_double.wire import Request, Response, as_json
 from sidecars import TENANTS, limit, limits, names
 
 from gatecast.views import client_view
+from kong_double.double import Double
+from kong_double.timers import Timers
+from kong_double.wire import Request, Response, as_json
 from kong_sync.entities import KINDS, STAMPS
 from kong_sync.model import World
 from kong_sync.translate import Desired, translate

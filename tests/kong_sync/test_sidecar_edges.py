@@ -27,6 +27,7 @@ from kong_sync.listing import ours
 from kong_sync.states import State
 from kong_sync.translate import translate
 from tenants.errors import Refused
+from xds.waiting import until
 
 QUICK = Timers(period=0.02)
 
@@ -139,6 +140,26 @@ def test_a_file_that_is_no_backup_is_refused(text: str, tmp_path: Path) -> None:
     file.write_text(text)
     with pytest.raises(Refused):
         loaded(file)
+
+
+async def test_a_sidecar_of_a_gateway_that_is_not_there_writes_nothing_and_says_so() -> None:
+    kong = kongs.standing()
+    async with (
+        planes.plane(kong_worlds.GATEWAY + TENANTS) as served,
+        sidecars.sidecar(served, kong, gateway="nix") as on,
+    ):
+
+        def said() -> bool:
+            clients = list(served.plane.hub.clients.values())
+            return bool(clients) and all(clients[0].of(kind).error for kind in ("SHARED", "TENANTS"))
+
+        await until(said, "both types to be rejected", within=20)
+        (client,) = served.plane.hub.clients.values()
+        assert "no gateway 'nix', but 'edge': say --gateway edge" in client.of("TENANTS").error
+        await served.apply(limit("acme", 7))
+        await until(lambda: served.sent("TENANTS") > 2, "more of it", within=20)
+        assert on.unready
+    assert sidecars.writes(kong) == []
 
 
 async def test_a_control_plane_asked_once_says_all() -> None:

@@ -11,15 +11,15 @@ import kongs
 import planes
 import pytest
 import sidecars
+from prometheus_client import CollectorRegistry
+from sidecars import TENANTS, limit, limits, names
+
 from kong_double.double import Double
 from kong_double.timers import Hand, Timers
 from kong_double.transport import Direct
 from kong_double.wire import Request, Response, as_json
-from prometheus_client import CollectorRegistry
-from sidecars import TENANTS, limit, limits, names
-
 from kong_sync.admin import Access, Admin, client
-from kong_sync.database import Database, Guard
+from kong_sync.database import GUARD, Database, Guard
 from kong_sync.executor import Executor
 from kong_sync.gauges import Gauges
 from kong_sync.limits import TooMuch
@@ -51,7 +51,7 @@ def stubborn() -> Stubborn:
 
 
 async def brought(
-    kong: Double, desired: Desired, guard: Guard = Guard()
+    kong: Double, desired: Desired, guard: Guard = GUARD
 ) -> tuple[tuple[Fault, ...], CollectorRegistry]:
     """One run of a sidecar that has just started; its faults, and what it counted."""
     hand, registry = kong.clock, CollectorRegistry()

@@ -1,6 +1,7 @@
 """Catalogs from YAML text, for tests of every floor: `from catalogs import BASE, catalog, changes`."""
 
 from tenants.catalog import Catalog, Changes
+from tenants.errors import Problem
 from tenants.reading import read
 
 BASE = """
@@ -39,3 +40,8 @@ def catalog(*texts: str) -> Catalog:
     for index, text in enumerate(texts):
         made = made.apply(changes(text, f"{chr(ord('a') + index)}.yaml")).catalog
     return made
+
+
+def places(problems: tuple[Problem, ...]) -> list[tuple[str, str, int]]:
+    """Code, path and line of each."""
+    return [(problem.code, problem.path, problem.line) for problem in problems]

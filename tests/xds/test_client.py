@@ -1,21 +1,14 @@
 """The delta client's shell against a real server (`adsservers`); its rules are in test_holdings."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 import adsservers
-import grpc
-import pytest
-from adsclients import CDS, LDS, RDS, said
+from adsclients import CDS, LDS, RDS
+from watchers import NODE, Watcher, running, scripted, watching
 
-from xds.client import Backoff, Client, Node, Update, plain
+from xds.client import Backoff, Client, plain
 from xds.waiting import until
-from xds.wire import ADS
-
-NODE = Node("kong-1", "edge", "gatecast 0.1")
 
 
 def test_pauses_grow_to_a_bound_and_are_drawn_from_their_whole_length() -> None:
@@ -24,47 +17,6 @@ def test_pauses_grow_to_a_bound_and_are_drawn_from_their_whole_length() -> None:
     assert backoff.delay(10_000, 1.0) == 30.0
     assert backoff.delay(3, 0.0) == 0.0
     assert backoff.delay(3, 0.25) == 1.0
-
-
-class Watcher:
-    """The caller of a client: it keeps what it was given, and its verdict is `verdict`."""
-
-    def __init__(self) -> None:
-        self.updates: list[Update] = []
-        self.verdict: str | None = None
-        self.held: dict[str, bytes] = {}
-
-    async def __call__(self, update: Update) -> str | None:
-        self.updates.append(update)
-        if self.verdict is None:
-            self.held.update({one.name: one.body for one in update.resources})
-            for name in update.removed:
-                self.held.pop(name, None)
-        return self.verdict
-
-
-async def soon(_: float) -> None:
-    """A pause that ends at once."""
-    await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def running(client: Client) -> AsyncIterator[asyncio.Task[None]]:
-    """Run a client for the length of the block, and see that it leaves no task behind."""
-    before = asyncio.all_tasks()
-    task = asyncio.create_task(client.run())
-    try:
-        yield task
-    finally:
-        client.stop()
-        async with asyncio.timeout(10):
-            await task
-    left = {one for one in asyncio.all_tasks() - before if "client" in repr(one.get_coro())}
-    assert left == set()
-
-
-def watching(target: str, watcher: Watcher) -> Client:
-    return Client(partial(plain, target), NODE, watcher, sleep=soon)
 
 
 async def test_a_wildcard_receives_everything_then_changes_and_removals() -> None:
@@ -201,27 +153,6 @@ async def test_a_server_that_is_not_ready_is_asked_again() -> None:
             await until(lambda: watcher.held == {"a": b"1"}, "the first snapshot")
 
 
-@asynccontextmanager
-async def scripted(*messages: bytes) -> AsyncIterator[str]:
-    """A server that answers the first request with these messages and then never ends the stream; its target."""
-
-    async def handle(_: object, context: grpc.aio.ServicerContext) -> None:
-        await context.read()
-        for message in messages:
-            await context.write(message)
-        await asyncio.Event().wait()
-
-    server = grpc.aio.server()
-    methods = {"DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(handle)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(ADS, methods),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(0)
-
-
 async def test_garbage_from_a_server_ends_the_stream_and_not_the_client() -> None:
     failures = []
 
@@ -234,127 +165,3 @@ async def test_garbage_from_a_server_ends_the_stream_and_not_the_client() -> Non
         async with running(client):
             await until(lambda: len(failures) > 1, "another attempt")
     assert all("no DeltaDiscoveryResponse" in one for one in failures[:2])
-
-
-async def test_stop_does_not_wait_for_a_server_that_never_ends_the_stream() -> None:
-    begun, go = asyncio.Event(), asyncio.Event()
-
-    async def apply(update: Update) -> None:
-        begun.set()
-        await go.wait()
-
-    async with scripted(said("1", a=b"x")) as target:
-        client = Client(partial(plain, target), NODE, apply)
-        client.subscribe(CDS)
-        task = asyncio.create_task(client.run())
-        await begun.wait()
-        client.stop()
-        go.set()
-        async with asyncio.timeout(10):
-            await task
-    assert client.holdings.versions(CDS) == {"a": "x"}
-
-
-async def test_stop_lets_an_update_be_finished_and_acknowledged() -> None:
-    begun, go = asyncio.Event(), asyncio.Event()
-    applied = []
-
-    async def apply(update: Update) -> None:
-        begun.set()
-        await go.wait()
-        applied.append(update)
-
-    async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"})) as served:
-        client = Client(partial(plain, served.target), NODE, apply)
-        client.subscribe(CDS)
-        task = asyncio.create_task(client.run())
-        await begun.wait()
-        (there,) = served.hub.clients.values()
-        client.stop()
-        go.set()
-        await task
-        assert len(applied) == 1
-        await until(lambda: not served.hub.clients, "the end of the stream")
-        assert there.of("CDS").accepted_version == served.snapshot.version("CDS")
-
-
-async def test_stop_ends_a_pause_and_an_attempt_to_connect() -> None:
-    async with adsservers.serving() as gone:
-        pass
-    client = Client(partial(plain, gone.target), NODE, Watcher(), backoff=Backoff(3600, 3600), draw=lambda: 1.0)
-    client.subscribe(CDS)
-    task = asyncio.create_task(client.run())
-    await until(lambda: client.failure, "a failure")
-    client.stop()
-    async with asyncio.timeout(5):
-        await task
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        client = watching(f"127.0.0.1:{deaf.getsockname()[1]}", Watcher())
-        client.subscribe(CDS)
-        async with running(client):
-            await until(lambda: client.streams == 1, "an attempt")
-
-
-async def test_cancelling_the_task_ends_everything_at_once() -> None:
-    begun = asyncio.Event()
-    cancelled = []
-
-    async def apply(update: Update) -> None:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.append(update)
-            raise
-
-    async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"})) as served:
-        client = Client(partial(plain, served.target), NODE, apply)
-        client.subscribe(CDS)
-        task = asyncio.create_task(client.run())
-        await begun.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert len(cancelled) == 1
-        await until(lambda: not served.hub.clients, "the end of the stream")
-        assert client.holdings.versions(CDS) == {}
-
-
-@pytest.mark.parametrize("problem", [RuntimeError("a bug"), TimeoutError("Kong is slow")])
-async def test_what_the_caller_raises_is_raised_to_the_caller(problem: Exception) -> None:
-    async def apply(update: Update) -> None:
-        raise problem
-
-    async with adsservers.serving(adsservers.snapshot(CDS={"a": b"1"})) as served:
-        client = Client(partial(plain, served.target), NODE, apply)
-        client.subscribe(CDS)
-        with pytest.raises(type(problem), match=str(problem)):
-            await client.run()
-        await until(lambda: not served.hub.clients, "the end of the stream")
-
-
-async def test_a_connection_lost_during_an_update_does_not_disturb_it() -> None:
-    begun, go = asyncio.Event(), asyncio.Event()
-    applied = []
-
-    async def apply(update: Update) -> None:
-        begun.set()
-        await go.wait()
-        applied.append(update)
-
-    contents = adsservers.snapshot(LDS={"a": b"1"})
-    async with adsservers.serving(contents) as served:
-        client = Client(partial(plain, served.target), NODE, apply, sleep=soon)
-        client.subscribe(LDS)
-        runs = running(client)
-        await runs.__aenter__()
-        await begun.wait()
-    try:
-        async with adsservers.serving(contents, port=served.port) as again:
-            go.set()
-            await until(lambda: again.hub.clients, "the next stream")
-            await again.publish(LDS={"b": b"1"})
-            await until(lambda: len(applied) == 2, "the change")
-            assert [one.name for one in applied[1].resources] == ["b"]  # `a` was accepted, though nobody could be told
-    finally:
-        await runs.__aexit__(None, None, None)

@@ -22,6 +22,7 @@ from xds.translate.secrets import downstream
 from xds.translate.selectors import selection
 from xds.translate.sources import ADS
 from xds.translate.tracing import tracing
+from xds.translate.upgrades import refusing
 
 _CORE = "envoy.config.core.v3."
 _LISTENER = "envoy.config.listener.v3."
@@ -71,7 +72,7 @@ def _listener(document: ListenerDocument, gateway: Gateway) -> Message:
 
 def _manager(name: str, gateway: Gateway) -> Message:
     chosen = selection(gateway.tenant)
-    first = [*chosen.filters(), *fetching(gateway)]
+    first = [*refusing(gateway), *chosen.filters(), *fetching(gateway)]
     return HttpConnectionManager(
         stat_prefix=name,
         scoped_routes=ScopedRoutes(

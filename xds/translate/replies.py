@@ -14,8 +14,10 @@ from xds import messages
 from xds.translate.body_limits import TOO_LARGE
 from xds.translate.edits import header
 from xds.translate.errors import CODES
+from xds.translate.marks import NOBODY
 from xds.translate.on_demand import UNANSWERED
 from xds.translate.tokens import AMBIGUOUS, WRONG_TENANT
+from xds.translate.upgrades import REFUSED as NO_UPGRADE
 
 _CORE = "envoy.config.core.v3."
 _LOG = "envoy.config.accesslog.v3."
@@ -110,6 +112,9 @@ _UNFIT_CLAIM = "response.code_details.startsWith('filter_removed_required_reques
 
 _REFUSED = "response.code_details == 'ext_authz_denied'"
 
+# CONNECT, and `*` in place of a path: no route takes these, the last one of a tenant's table neither.
+_NO_PATH = f"response.code == 404 && has(xds.virtual_host_name) && xds.virtual_host_name != '{NOBODY}'"
+
 REPLIES = (
     Reply("not_authorized", _when(_REFUSED), reason=_SAID),
     Reply("authz_unavailable", _when("response.code_details in ['ext_authz_error', 'ext_authz_invalid']"), status=503),
@@ -124,9 +129,12 @@ REPLIES = (
     Reply("token_invalid", _status(401), reason=_DETAILS),
     Reply("tenant_unavailable", _when(UNANSWERED), status=503),
     Reply("upgrade_refused", _detail("upgrade_failed")),
+    Reply("upgrade_refused", _binding(NO_UPGRADE)),
     Reply("bad_request", _status(400)),
     Reply("body_too_large", _when(f"response.code_details.contains('{TOO_LARGE}')"), status=413),
+    Reply("bad_request", _detail("http1.https_url_on_plaintext_connection"), status=400),
     Reply("access_denied", _status(403)),
+    Reply("not_found", _when(_NO_PATH)),
     Reply("unknown_tenant", _status(404)),  # all other 404s are answers of routes: a tenant's table ends with one
     Reply("request_timeout", _status(408)),
     Reply("unknown_tenant", _when("response.code == 413 && !has(xds.route_name)"), status=404),  # see filters.chain

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stores import DANA, QUICK, put
 from tenants.errors import Unavailable
 from tenants.store import NotOurs, Store
 from tenants.store.engine import Database, connect, parse
-from tenants.store.migrating import FOLDER, downgrade, ensure, upgrade
+from tenants.store.migrating import FOLDER, downgrade, ensure, upgrade, version
 from tenants.store.schema import VERSION, metadata
 
 
@@ -63,6 +64,26 @@ async def test_migrations_make_the_tables_the_code_knows_and_take_them_away(bare
             assert await asked(opened, names) == {"alembic_version"}
     finally:
         await opened.close()
+
+
+@pytest.mark.parametrize("older", [f"{number:04}" for number in range(1, int(VERSION))])
+async def test_what_every_schema_has_survives_the_way_down_and_up(older: str, bare: str) -> None:
+    async with await Store.open(bare, pace=QUICK) as store:
+        for n in range(3):
+            await store.commit([put(n=n)], DANA)
+        await store.restore(1, replace(DANA, reason="too early"))
+        _token, text_of_it = await store.tokens.create("ci", "editor", DANA)
+        before = await store.current(), await store.revisions(), await store.audit.head()
+    opened = connect(parse(bare))
+    await downgrade(opened, older)
+    async with opened.reading() as connection:
+        assert await version(connection) == older
+    await opened.close()
+    async with await Store.open(bare, pace=QUICK) as store:
+        assert (await store.current(), await store.revisions(), await store.audit.head()) == before
+        assert (await store.audit.verify()).problems == ()
+        assert await store.tokens.verify(text_of_it)
+        await store.commit([put(n=9)], DANA)
 
 
 def test_the_version_in_code_is_that_of_the_newest_migration() -> None:

@@ -65,7 +65,11 @@ def test_by_host_the_key_is_ours_and_ends_before_the_port() -> None:
     (early,) = manager(tenant=host)["early_header_mutation_extensions"]
     assert early["typed_config"]["mutations"] == [*OURS, {"remove": "forwarded"}, {"remove": "x-forwarded-host"}]
     names = [one["name"] for one in manager(tenant=host)["http_filters"]]
-    assert names[:2] == ["envoy.filters.http.header_mutation", "envoy.filters.http.set_filter_state"]
+    assert names[:3] == [
+        "gatecast.upgrades",
+        "envoy.filters.http.header_mutation",
+        "envoy.filters.http.set_filter_state",
+    ]
 
 
 def test_by_claim_nobody_outside_names_a_tenant() -> None:
@@ -77,7 +81,7 @@ def test_by_claim_nobody_outside_names_a_tenant() -> None:
 
 def test_by_claim_the_token_comes_first_and_then_the_table() -> None:
     claim = {"from": "claim", "name": "tenant"}
-    first, second, third, *_ = manager(tenant=claim)["http_filters"]
+    _, first, second, third, *_ = manager(tenant=claim)["http_filters"]
     assert (first["name"], first["config_discovery"]["config_source"]) == (translate.CLAIM_SHARD, ADS)
     assert [second["name"], third["name"]] == [
         "envoy.filters.http.header_mutation",
