@@ -69,7 +69,7 @@ def routed(
         title="gatecast", version=version(), docs_url=None, redoc_url=None, openapi_url="/openapi.json",
         redirect_slashes=False,
         description="The settings of every tenant, what every proxy holds and refused, who changed what, and the way "
-        "back.", dependencies=[Depends(asking.strict)],
+        "back.",
     )  # fmt: skip
     answers.install(made)
     made.add_exception_handler(405, _not_allowed)
@@ -80,7 +80,7 @@ def routed(
         fleet.clients(plane, clock, wall), fleet.snapshots(plane), upkeep.routes(commits), events.routes(feed),
         admin.audit(commits), admin.tokens(commits, forget),
     ):  # fmt: skip
-        made.include_router(router, prefix=API, responses=ASKED)
+        made.include_router(router, prefix=API, responses=ASKED, dependencies=[Depends(asking.strict)])
     made.openapi = lambda: described(made)  # type: ignore[method-assign]
     return made
 

@@ -101,6 +101,8 @@ class Running:
             return self.waiting
         if self.runner.waiting:
             return self.runner.waiting
+        if self.sidecar.outage:
+            return self.sidecar.outage
         return "" if self.sidecar.complete else "settings have not come yet, or are being written"
 
 
@@ -142,6 +144,8 @@ async def _work(
     database: Database | None = None
     backup = keeper(told.backups, told.gateway, ours(told.gateway)) if told.backups else lambda _state: None
     if leases is None:
+        if told.proxy:
+            log.warning("kong", doubt="--proxy is not asked: without a database all is in effect at once")
         writer: Whole | Database = Whole(kong, on.gauges, guard=told.guard, backup=backup)
     else:
         executor = Executor(

@@ -2,6 +2,7 @@
 `drift` and `restore`, for a Kong with a database and for one without.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +78,24 @@ async def brought(on: Opened, wanted: Wanted) -> dict[str, Any]:
                 note(f"{found['waits']} times it waits until what was written is in effect, before it goes on")
             faults = await on.database.converge()
             await on.database.settle()
+            found = done(found, on.database.planned()) if faults else found
     return _with(found, tuple(one.text for one in faults))
+
+
+def done(found: dict[str, Any], left: Plan) -> dict[str, Any]:
+    """What of a plan was done, where Kong refused some of it; `left` counts the rest."""
+    open_ = {(one.kind, one.id) for one in left.changes}
+    changes = [one for one in found["changes"] if (one["kind"], one["id"]) not in open_]
+    kinds = {verb: Counter(one["kind"] for one in changes if one["change"] == verb) for verb in found["summary"]}
+    counts = {verb: sum(each.values()) for verb, each in kinds.items()}
+    rest = len(found["changes"]) - len(changes)
+    return {
+        **found,
+        "changes": changes,
+        "kinds": {v: {**each} for v, each in kinds.items()},
+        "summary": counts,
+        "left": rest,
+    }
 
 
 def _with(found: dict[str, Any], problems: tuple[str, ...]) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def text(found: dict[str, Any], *, wide: bool = False) -> str:
     lines += [paint(f"problem: {clean(one)}", "red") for one in found["problems"]]
     total = found["summary"]
     lines += ["Summary:", *(f"  {verb.capitalize()}: {total[verb]}" for verb in WORDS)]
+    if found.get("left"):
+        lines.append(paint(f"  Not done: {found['left']}", "red"))
     if found["changes"]:
         lines.append(f"  Waits: {found['waits']}   Digest: {found['digest']}")
     return "\n".join(lines)

@@ -118,9 +118,9 @@ class Admin:
         for left in reversed(range(RESTARTS)):
             try:
                 return await self._rows(kind, tags, parent)
-            except LostPlace:
-                if not left:
-                    raise
+            except LostPlace as error:
+                if not left:  # it may go well another time: no reason to give up for good
+                    raise Unavailable(f"{kind.name} could not be listed to the end: {error}") from None
         raise AssertionError("the last try returns or raises")
 
     async def _rows(self, kind: Kind, tags: tuple[str, ...], parent: str) -> list[Entity]:

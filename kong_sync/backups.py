@@ -21,10 +21,17 @@ PREFIX = "gatecast-kong-"
 log = structlog.get_logger("gatecast.kong")
 
 
+class _Plain(yaml.CSafeDumper):
+    """Without anchors: Go's YAML, which decK reads with, refuses a file in which most is written by reference."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def dumped(state: State, tags: Iterable[str]) -> str:
     """A file of decK as text."""
     data = deck.document(state, tags)
-    return yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True)
+    return yaml.dump(data, Dumper=_Plain, sort_keys=False, width=120, allow_unicode=True)
 
 
 def written(file: Path, text: str) -> None:

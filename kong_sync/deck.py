@@ -51,7 +51,8 @@ def _above(kind: str, row: Entity) -> str:
 
 def _written(state: State, kind: str, row: Entity, above: str = "") -> dict[str, Any]:
     """An entity with what stands below it. Other references are ids."""
-    fields = {name: one for name, one in row.items() if name != above and one is not None}
+    said = row if kind == "plugins" else _stated(row)
+    fields = {name: one for name, one in said.items() if name != above and one is not None}
     made = {name: one["id"] if name in KINDS[kind].foreign else one for name, one in fields.items()}
     for other, field in BELOW.get(kind, ()):
         users = sorted(key for key in state.referring(kind, row["id"]) if key[0] == other)
@@ -61,6 +62,13 @@ def _written(state: State, kind: str, row: Entity, above: str = "") -> dict[str,
         if below:
             made[other] = below
     return made
+
+
+def _stated(value: Any) -> Any:
+    """Without what is null: decK refuses that beyond the `config` of plugins, where it takes a value away."""
+    if isinstance(value, Mapping):
+        return {name: _stated(one) for name, one in value.items() if one is not None}
+    return [_stated(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def read(data: Any) -> list[tuple[str, Entity]]:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from kong_sync.admin import Admin
 from kong_sync.answers import Missing
-from kong_sync.entities import KINDS, Entity
+from kong_sync.entities import KINDS, Entity, Kind
 from kong_sync.forms import Schemas
 from kong_sync.lease import HELD
 from kong_sync.mirror import Mirror
@@ -81,9 +81,17 @@ async def listed(kong: Admin, gateway: str) -> Listings:
     for kind in KINDS.values():
         if kind.nested:
             above = listings[kind.foreign[kind.parent]]
-            below = await asyncio.gather(*(kong.rows(kind, parent=row["id"]) for row in above))
+            below = await asyncio.gather(*(_below(kong, kind, row["id"]) for row in above))
             listings[kind.name] = [row for rows in below for row in rows]
     return listings
+
+
+async def _below(kong: Admin, kind: Kind, parent: str) -> list[Entity]:
+    """None if somebody took the parent away just now."""
+    try:
+        return await kong.rows(kind, parent=parent)
+    except Missing:
+        return []
 
 
 def _compared(row: Entity) -> bool:

@@ -70,6 +70,7 @@ class Sidecar:
         self.refused: dict[str, str] = {}  # tenant -> why, of the newest settings each
         self.faults: frozenset[Fault] = frozenset()  # of what tenants share; told once, not for each tenant
         self.problem = ""  # why Kong does not hold the newest state, "" if it does
+        self.outage = ""  # why nobody knows what Kong holds or shows, since it did not answer
         self._writer, self._gauges, self._options, self._clock, self._wall = writer, gauges, options, clock, wall
         self._turn = asyncio.Lock()
         self._came: frozenset[str] = frozenset()
@@ -208,11 +209,13 @@ class Sidecar:
     # -- ends -------------------------------------------------------------------------------------------------------
 
     def _outage(self, error: Unavailable) -> None:
-        self.problem, self._offered = str(error), None
+        self.problem = self.outage = str(error)
+        self._offered = None
         self.lose()
         self._gauges.runs.labels("unavailable").inc()
 
     def _end(self, verdict: str | None, seconds: float | None) -> None:
+        self.outage = ""
         self.problem = verdict or text(self.refused.items(), sorted(self.faults, key=str)) or ""
         self._gauges.faults.set(len(self.faults))
         self._gauges.runs.labels("refused" if verdict else "done").inc()

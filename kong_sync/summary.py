@@ -62,5 +62,10 @@ def _flat(kind: Kind, value: Entity, way: str = "") -> Iterator[tuple[str, Any]]
 
 
 def _shown(kind: Kind, path: str, value: Any) -> Any:
-    secret = path.partition(".")[0] in kind.secrets or any(word in path.rpartition(".")[2] for word in SECRET_WORDS)
-    return HIDDEN if secret and value is not None else value
+    hidden = path.partition(".")[0] in kind.secrets or secret(path.rpartition(".")[2])
+    return HIDDEN if hidden and value is not None else value
+
+
+def secret(name: str) -> bool:
+    """Whether a field of a plugin is not shown."""
+    return any(word in name for word in SECRET_WORDS)

@@ -77,7 +77,8 @@ def _origin(text: str) -> str:
         regex(text.removeprefix("regex:"))
         return text
     parts = urlsplit(text)
-    if not parts.scheme or not parts.netloc or parts.path or parts.query or parts.fragment or "*" in text:
+    more = parts.path or parts.query or parts.fragment or "*" in text or len(text) > 1024
+    if not parts.scheme or not parts.netloc or more:
         raise fault("GC121", f"{text!r} is not an origin", "as in https://shop.example.com, regex:<RE2>, or *")
     return text.lower()
 

@@ -144,15 +144,10 @@ def regex(text: str) -> str:
     """
     if len(text) > 1024:
         raise fault("GC116", "the regular expression is longer than 1024 characters", "a shorter one")
-    if not fits(text):
+    if max(compiled(text, encoding).programsize for encoding in _ENCODINGS) > MAX_PROGRAM:
         hint = "fewer or smaller repetitions such as {1,500}"
         raise fault("GC116", f"the regular expression comes to more than {MAX_PROGRAM} instructions", hint)
     return text
-
-
-def fits(text: str) -> bool:
-    """Whether a regular expression is small enough for a proxy."""
-    return all(compiled(text, encoding).programsize <= MAX_PROGRAM for encoding in _ENCODINGS)
 
 
 def compiled(text: str, encoding: Any = re2.Options.Encoding.UTF8) -> Any:

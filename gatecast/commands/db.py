@@ -42,18 +42,19 @@ async def _migrated(url: str, to: str, *, yes: bool) -> dict[str, str]:
     from tenants.store.schema import VERSION
 
     wanted = to or VERSION
-    if wanted > VERSION and wanted != "base":
-        raise Refused(f"{wanted!r} is not a schema of this gatecast, whose newest is {VERSION}")
+    known = ("base", *(f"{number:04}" for number in range(1, int(VERSION) + 1)))
+    if wanted not in known:
+        raise Refused(f"{wanted!r} is not a schema of this gatecast, which are: {', '.join(known)}")
     database = connect(parse(url))
     try:
         async with database.reading() as connection:
             found = await migrating.version(connection)
-        if wanted == "base" or wanted < found:
+        if wanted == VERSION or found > VERSION:  # a newer one is refused
+            await migrating.ensure(database)
+        elif wanted == "base" or wanted < found:
             lost = "Everything in it" if wanted == "base" else "What only newer ones keep"
             sure(f"Take the store back from schema {found or 'none'} to {wanted}? {lost} is lost.", yes=yes)
             await migrating.downgrade(database, wanted)
-        elif wanted == VERSION:
-            await migrating.ensure(database)
         else:
             await migrating.upgrade(database, wanted)
         async with database.reading() as connection:

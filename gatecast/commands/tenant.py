@@ -11,7 +11,10 @@ from gatecast.remote import Server, segment
 FIELD = {"path": str, "kind": str, "id": str}
 ROUTE = {"route": str, "services": dict, "policies": dict, "fields": [FIELD]}
 EFFECTIVE = {"tenant": str, "revision": int, "gateways": [{"gateway": str, "routes": [ROUTE]}]}
-RESOURCES = {"resources": [{"gateway": str, "type": str, "name": str, "resource": dict}]}
+RESOURCES = {
+    "resources": [{"gateway": str, "type": str, "name": str, "resource": dict}],
+    "entities": [{"gateway": str, "kind": str, "name": str, "entity": dict}],
+}
 PARITY = {"policies": [{"gateway": str, "proxy": str, "policy": str, "parity": str, "why": str, "routes": [str]}]}
 COLOURS = {"exact": "green", "approximate": "yellow", "unsupported": "red"}
 TENANT = Id("tenant")
@@ -68,12 +71,13 @@ def _field(field: dict[str, Any]) -> tuple[str, str, str]:
 @remote.server
 @output.option("yaml", "json", "table")
 def resources(id: str, server: Server, output: str) -> None:
-    """Show the resources of Envoy that the tenant comes to. With -o table their names alone."""
+    """Show the resources of Envoy and the entities of Kong that the tenant comes to. With -o table the names alone."""
     from gatecast.output import show, table
 
     found = server.get(f"/api/v1/tenants/{segment(id)}/resources", RESOURCES)
-    rows = [(one["gateway"], one["type"], one["name"]) for one in found["resources"]]
-    show(output, found, lambda _wide: table(("GATEWAY", "TYPE", "NAME"), rows))
+    rows = [(one["gateway"], "envoy", one["type"], one["name"]) for one in found["resources"]]
+    rows += [(one["gateway"], "kong", one["kind"], one["name"]) for one in found["entities"]]
+    show(output, found, lambda _wide: table(("GATEWAY", "PROXY", "TYPE", "NAME"), rows))
 
 
 @command.command("parity")

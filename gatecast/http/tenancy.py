@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from gatecast.answers import answer
 from gatecast.faults import Error
 from gatecast.http.described import fails
+from gatecast.kong_entities import entities
 from gatecast.offline import resources as built
 from gatecast.plane import Plane
 from gatecast.views import View, quiet
@@ -17,6 +18,7 @@ from kong_sync.plugins import ROWS as KONG
 from tenants.catalog import Catalog
 from tenants.documents import Gateway, Tenant
 from tenants.effective import RouteView, TenantView, provenance, serves, view
+from tenants.keysets.source import Source
 from tenants.policies import POLICIES
 from tenants.store import redacted
 from xds import messages
@@ -67,12 +69,24 @@ class OwnResource(View):
     resource: dict[str, Any]
 
 
+class OwnEntity(View):
+    """One entity of Kong as it is written to its Admin API; `kind` is Kong's own name of it."""
+
+    gateway: str
+    kind: str
+    name: str
+    entity: dict[str, Any]
+
+
 class OwnResources(View):
-    """What a tenant comes to: its own resources, and the clusters that it uses."""
+    """What a tenant comes to: its own resources, and the clusters that it uses. `entities`: what it needs in a Kong, as
+    if it were the only tenant there.
+    """
 
     tenant: str
     revision: int
     resources: tuple[OwnResource, ...]
+    entities: tuple[OwnEntity, ...]
 
 
 class ParityView(View):
@@ -121,11 +135,12 @@ def routes(plane: Plane) -> APIRouter:
 
     @router.get("/tenants/{id}/resources", response_model=OwnResources, responses=fails(404))
     async def resources(id: str) -> Response:
-        """The resources of Envoy that a tenant comes to; values that are secrets are not shown."""
-        catalog = plane.catalog
+        """The resources of Envoy and the entities of Kong that a tenant comes to; secrets are not shown."""
+        catalog, keys = plane.catalog, plane.supplies.keys
         one = _tenant(catalog, id)
         found = await asyncio.to_thread(lambda: tuple(_resources(catalog, one)))
-        return answer(OwnResources(tenant=id, revision=catalog.revision, resources=found))
+        there = await asyncio.to_thread(lambda: tuple(_entities(catalog, one, keys)))
+        return answer(OwnResources(tenant=id, revision=catalog.revision, resources=found, entities=there))
 
     @router.get("/tenants/{id}/parity", response_model=ParityPage, responses=fails(404))
     async def likeness(id: str) -> Response:
@@ -183,6 +198,12 @@ def _resources(catalog: Catalog, tenant: Tenant) -> Iterator[OwnResource]:
         for one in built(catalog, gateway, tenant):
             body = quiet(messages.to_dict(one.message))
             yield OwnResource(gateway=gateway.id, type=one.kind, name=one.name, resource=body)
+
+
+def _entities(catalog: Catalog, tenant: Tenant, keys: Mapping[Source, str]) -> Iterator[OwnEntity]:
+    for gateway in _gateways(catalog, tenant):
+        for one in entities(catalog, gateway, tenant, keys):
+            yield OwnEntity(gateway=gateway.id, kind=one.kind, name=one.name, entity=one.entity)
 
 
 def _parity(seen: TenantView) -> Iterator[ParityView]:

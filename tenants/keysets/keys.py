@@ -85,6 +85,7 @@ class KeySet:
 
     @property
     def kids(self) -> tuple[str, ...]:
+        """The names of the keys, in their order."""
         return tuple(key.kid for key in self.keys)
 
 

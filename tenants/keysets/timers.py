@@ -18,6 +18,7 @@ class Timers:
     _count: int = 0
 
     def set(self, source: Source, due: float) -> None:
+        """The source is due then, and not when it was before."""
         self._count += 1
         self._valid[source] = self._count
         heapq.heappush(self._heap, (due, self._count, source))
@@ -26,6 +27,7 @@ class Timers:
             heapq.heapify(self._heap)
 
     def drop(self, source: Source) -> None:
+        """It is not due any more."""
         self._valid.pop(source, None)
 
     def pop(self, now: float) -> Source | None:
@@ -61,6 +63,7 @@ class Slots:
 
     @property
     def full(self) -> bool:
+        """Nobody more may start, whatever the host."""
         return len(self.busy) >= self.at_once
 
     def enter(self, source: Source, host: str) -> bool:

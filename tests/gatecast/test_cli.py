@@ -168,6 +168,13 @@ def test_translate_prints_each_resource_under_its_name(gatecast: Run) -> None:
     assert documents[1]["virtual_hosts"][0]["routes"]
 
 
+def test_translate_prints_what_a_kong_would_hold(gatecast: Run) -> None:
+    ran = gatecast("translate", "-f", EXAMPLE, "--tenant", "beta", "--to", "kong")
+    heads = [line.split() for line in ran.out.splitlines() if line.startswith("# gateway")]
+    assert {head[3] for head in heads} >= {"consumers", "acls", "upstreams", "services", "routes", "plugins"}
+    assert all(one["tags"][:2] == ["gatecast", "gateway:edge"] for one in yaml.safe_load_all(ran.out))
+
+
 def test_bootstrap_prints_what_stands_in_the_tree(gatecast: Run) -> None:
     ran = gatecast("bootstrap", "--gateway", "edge", "--node", "envoy-1")
     assert ran.out == (Path(__file__).parents[2] / "envoy" / "bootstrap.yaml").read_text()

@@ -164,3 +164,26 @@ def test_errors_have_the_published_exit_codes(
     assert said in ran.err
     assert "secret" not in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_in_a_kong_that_serves_others_only_the_paths_of_our_routes_are_ours(
+    gatecast: Run, kong: Double, settings: Path
+) -> None:
+    kongs.make(kong, "/services", name="theirs", host="theirs.test")
+    kongs.make(kong, "/services/theirs/routes", name="theirs", paths=["/theirs"])
+    sync = ("kong", "sync", "--once", "-f", str(settings), "--single")
+    assert gatecast(*sync, "--shared-kong").code == 0
+    kong.restart()
+    acme = ("x-tenant-id", "acme")
+    assert kongs.ask(kong, "/api/orders", acme).status == 200
+    assert kongs.ask(kong, "/theirs").status == 200
+    assert b"no Route matched" in kongs.ask(kong, "/elsewhere").body
+    assert gatecast("kong", "diff", "-f", str(settings), "--shared-kong", "--exit-code").code == 0
+    alone = gatecast("kong", "diff", "-f", str(settings), "--exit-code")
+    assert alone.code == 3, "the routes that answer for all other paths are missing"
+    assert "creating routes/" in alone.out
+    assert gatecast(*sync).code == 0
+    kong.restart()
+    assert kongs.ask(kong, "/elsewhere", acme).json()["error"]["code"]
+    names = {one["name"] for one in kong.store.all("routes")}
+    assert "theirs" in names, "entities of others are never touched"

@@ -161,7 +161,7 @@ def test_a_tenant_is_shown_with_who_says_what(here: Console, gatecast: Run) -> N
         "-",
     ]
     rows = [line.split() for line in gatecast("tenant", "resources", "acme", "-o", "table").out.splitlines()[1:]]
-    assert ["edge", "RDS", "acme"] in rows
+    assert ["edge", "envoy", "RDS", "acme"] in rows
     assert "virtual_hosts:" in gatecast("tenant", "resources", "acme").out
     for verb in ("effective", "parity", "resources"):
         assert gatecast("tenant", verb, "nix").code == 4

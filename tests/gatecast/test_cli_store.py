@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,23 @@ def test_a_store_goes_down_to_nothing_only_for_who_says_so(url: str, gatecast: R
     ran = gatecast("db", "migrate", "--store", url, "--to", "base", "--yes")
     assert (ran.code, ran.out) == (0, f"the store went from schema {VERSION} to nothing\n")
     assert json.loads(gatecast("db", "migrate", "--store", url, "-o", "json").out)["from"] == ""
+
+
+@pytest.mark.parametrize("schema", ["0000", "1", "0099", "nix"])
+def test_a_schema_that_is_none_is_told_the_ones_there_are(schema: str, url: str, gatecast: Run) -> None:
+    filled(url)
+    ran = gatecast("db", "migrate", "--store", url, "--to", schema, "--yes")
+    assert (ran.code, f"which are: base, 0001, {VERSION}" in ran.err) == (1, True)
+
+
+def test_a_store_of_a_newer_gatecast_is_not_taken_down(tmp_path: Path, gatecast: Run) -> None:
+    filled(f"sqlite:///{tmp_path}/newer.db")
+    with closing(sqlite3.connect(tmp_path / "newer.db")) as opened:
+        opened.execute("UPDATE alembic_version SET version_num = '0099'")
+        opened.commit()
+    for schema in ("base", "0001", VERSION):
+        ran = gatecast("db", "migrate", "--store", f"{tmp_path}/newer.db", "--to", schema, "--yes")
+        assert (ran.code, "newer gatecast" in ran.err) == (1, True)
 
 
 def test_a_backup_goes_back_into_an_empty_store(url: str, tmp_path: Path, gatecast: Run) -> None:

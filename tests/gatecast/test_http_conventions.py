@@ -56,6 +56,12 @@ async def test_head_is_get_without_the_body(path: str, tmp_path: Path) -> None:
         assert refused is None or {"GET", "HEAD"} <= set(refused.headers["allow"].split(", "))
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/openapi.json"])
+async def test_who_probes_may_add_parameters_of_his_own(path: str, tmp_path: Path) -> None:
+    async with operator(tmp_path) as here:
+        assert (await here.http.get(path, params={"verbose": "", "now": "1"})).status_code == 200
+
+
 async def test_head_wants_the_role_that_get_wants(tmp_path: Path) -> None:
     async with operator(tmp_path, access=lambda store: access(None)) as here:
         assert (await here.http.head("/api/v1/status")).status_code == 401

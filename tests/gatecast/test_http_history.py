@@ -141,6 +141,7 @@ async def test_the_audit_is_shown_checked_and_exported(here: Operator) -> None:
     rest = (await here.ask("GET", "/audit", cursor=page["next_cursor"])).json()["entries"]
     assert [one["actor"] for one in rest] == ["setup"]
     assert (await here.ask("GET", "/audit", outcome="refused")).json()["entries"] == page["entries"][:1]
+    await here.refused("GET", "/audit", 422, "invalid_parameter", outcome="nix")
     verdict = (await here.ask("GET", "/audit/verify")).json()
     assert (verdict["whole"], verdict["entries"], verdict["hash"]) == (True, 3, page["entries"][0]["hash"])
     wrong = (await here.ask("GET", "/audit/verify", seq=3, hash="0" * 64)).json()

@@ -89,6 +89,17 @@ async def test_the_resources_of_a_tenant_are_those_that_proxies_are_sent(here: O
     assert {"CDS", "EDS", "SRDS"} <= {one["type"] for one in found}
 
 
+async def test_the_entities_of_a_tenant_are_those_that_a_kong_is_given(here: Operator) -> None:
+    found = (await here.ask("GET", "/tenants/gamma/resources")).json()["entities"]
+    assert {one["gateway"] for one in found} == {"inner"}
+    assert {"routes", "services", "upstreams", "targets", "plugins"} <= {one["kind"] for one in found}
+    assert all(one["entity"]["tags"][:2] == ["gatecast", "gateway:inner"] for one in found)
+    assert any("gamma" in str(one["entity"]) for one in found)
+    assert "hush" not in str(found)
+    (edits,) = {str(one["entity"]["config"]["add"]) for one in found if "request-transformer" in one["name"]}
+    assert "authorization:(secret)" in edits
+
+
 async def test_parity_says_how_each_proxy_enforces_each_policy(here: Operator) -> None:
     rows = (await here.ask("GET", "/tenants/gamma/parity")).json()["policies"]
     found = {(one["gateway"], one["proxy"], one["policy"]): (one["parity"], one["routes"]) for one in rows}

@@ -12,6 +12,7 @@ from kong_sync import admin as admin_module
 from kong_sync.admin import Admin
 from kong_sync.answers import Conflict, KongRefused, Missing, failure
 from kong_sync.entities import KINDS, Entity, tenant
+from tenants.errors import Unavailable
 
 TAG = "gatecast-test"
 Json = dict[str, Any]
@@ -217,6 +218,17 @@ async def test_a_listing_whose_place_is_lost_begins_anew(admin: Admin) -> None:
             raise failure("GET /consumers", KINDS["consumers"], {}, 400, "", said)
 
     assert [row["id"] for row in await Disturbed(admin, meanwhile).rows(KINDS["consumers"], tags=(TAG,))] == ids
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_listing_whose_place_is_lost_again_and_again_is_an_outage_and_not_a_refusal(admin: Admin) -> None:
+    await many(admin, 7)
+
+    async def meanwhile(page: int) -> None:
+        raise failure("GET /consumers", KINDS["consumers"], {}, 400, "", '{"code":7,"message":"not a valid offset"}')
+
+    with pytest.raises(Unavailable, match="consumers could not be listed to the end"):
+        await Disturbed(admin, meanwhile).rows(KINDS["consumers"], tags=(TAG,))
 
 
 def test_a_tenant_is_read_from_the_tag_of_one_tenant() -> None:

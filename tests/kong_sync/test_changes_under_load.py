@@ -17,9 +17,9 @@ import kongs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kong_double.double import Double
 from kong_stages import Asked
 
+from kong_double.double import Double
 from kong_sync.model import World
 from kong_sync.translate import translate
 from tenants.keysets.source import Source
@@ -112,8 +112,28 @@ def test_who_may_get_in_before_and_after_gets_in_meanwhile_and_who_may_not_does_
     asyncio.run(_change(Random(seed), source))
 
 
+@pytest.mark.parametrize("source", ["header", "host"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({}, {"policies": {"jwt": jwt(MAIN)}}),
+        ({"policies": {"jwt": jwt(OWN)}}, {}),
+        ({"policies": {"jwt": {**jwt(MAIN), "required": False}}}, {"policies": {"jwt": jwt(MAIN)}}),
+        ({"policies": limit(LONG)}, {"policies": {"jwt": jwt(MAIN), **limit(2 * LONG)}}),
+    ],
+)
+async def test_who_has_a_token_gets_in_while_tokens_begin_or_cease_to_be_asked_for(
+    source: str, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    """Groups and keys go at once where nobody may use them any more, and late where another route takes over."""
+    await _goes(Random(7), source, world(source, {"acme": old}), world(source, {"acme": new}))
+
+
 async def _change(rng: Random, source: str) -> None:
-    old, new = (world(source, drawn(rng, source)) for _ in range(2))
+    await _goes(rng, source, *(world(source, drawn(rng, source)) for _ in range(2)))
+
+
+async def _goes(rng: Random, source: str, old: World, new: World) -> None:
     every = asked(source)
     before, after = ({one for one in every if one.status(kong) == 200} for kong in (standing(old), standing(new)))
     kong = kong_stages.watched((rng.uniform(0, 5), rng.uniform(0, 5)))

@@ -41,6 +41,17 @@ def test_a_route_is_not_widened_while_an_old_gate_before_it_does_not_go() -> Non
     assert [step.kind for step in plan(wanted, there, held=held, kept=[gone.key]).steps] == ["consumers"]
 
 
+def test_what_stays_has_what_it_needs_and_the_gates_before_it() -> None:
+    service = ("services", {"id": ident("s"), "name": "s", "host": "u"})
+    gate = ("plugins", {"id": ident("g"), "name": "jwt", "service": {"id": ident("s")}})
+    route = ("routes", {"id": ident("r"), "name": "r", "service": {"id": ident("s")}, "hosts": ["h"]})
+    user = ("consumers", {"id": ident("b"), "username": "b"})
+    there = State.of([service, gate, route, user])
+    gone = [step.kind for step in plan(EMPTY, there, kept=[("routes", ident("r"))]).steps]
+    assert gone == ["consumers"]
+    assert {step.kind for step in plan(EMPTY, there, kept=[("consumers", ident("b"))]).steps} == {"routes", "services"}
+
+
 @given(SEEDS, st.booleans())
 @SLOW
 def test_whichever_step_is_refused_the_rest_opens_nothing_and_the_next_run_ends_right(seed: int, goes: bool) -> None:

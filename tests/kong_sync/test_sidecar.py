@@ -18,6 +18,7 @@ from kong_double.timers import Timers
 from kong_double.wire import Request, Response, as_json
 from kong_sync.entities import KINDS, STAMPS
 from kong_sync.model import World
+from kong_sync.runner import Pace
 from kong_sync.translate import Desired, translate
 from xds.waiting import until
 
@@ -105,6 +106,24 @@ async def test_what_others_have_in_this_kong_stays_and_what_they_change_of_ours_
             assert [
                 row for row in sidecars.rows(kong, "services") + sidecars.rows(kong, "routes") if row in foreign
             ] == foreign
+
+
+async def test_what_others_change_is_healed_at_the_next_look_without_any_push() -> None:
+    async with (
+        Double(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + TENANTS) as served,
+        sidecars.sidecar(served, kong, pace=Pace(look=0.1, lease=1.0, soon=0.05)) as on,
+    ):
+        await sidecars.applied(on, served)
+        sent = served.sent("TENANTS")
+        (plugin,) = [one for one in sidecars.rows(kong, "plugins") if one["name"] == "rate-limiting"]
+        kongs.change(kong, f"/plugins/{plugin['id']}", config={"minute": 99})
+        await until(lambda: limits(kong) == {"acme": 5}, "what was wanted")
+        assert on.registry.get_sample_value("gatecast_kong_drift_total") == 1
+        writes = len(sidecars.writes(kong))
+        looks = len([one for one in kong.calls if "size=" in one.path])
+        await until(lambda: len([one for one in kong.calls if "size=" in one.path]) > looks + 20, "more looks")
+        assert (len(sidecars.writes(kong)), served.sent("TENANTS")) == (writes, sent), "a no-op is never written"
 
 
 def _bare(rows: list[dict[str, object]]) -> list[dict[str, object]]:

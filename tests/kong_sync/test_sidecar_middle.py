@@ -13,7 +13,7 @@ import sidecars
 from sidecars import TENANTS, limit
 
 from kong_double.double import Call, Double
-from kong_double.faults import Fault
+from kong_double.faults import EVERY, Fault
 from kong_double.timers import Hand, Timers
 from kong_double.transport import Direct
 from kong_sync.admin import Access, Admin, client, connected
@@ -137,3 +137,28 @@ async def test_in_a_workspace_is_all_that_a_sidecar_writes_and_its_lease() -> No
             assert len(consumers) == 3, "two tenants and the lease"
             assert [one["config"]["minute"] for one in await blue.rows(KINDS["plugins"]) if "minute" in one["config"]]
             assert {one.path.split("/")[1] for one in kong.calls} == {"blue"}
+
+
+async def test_an_upstream_that_somebody_deletes_during_a_listing_is_no_reason_to_give_up() -> None:
+    kong = kongs.standing()
+    hand = kong.clock
+    assert isinstance(hand, Hand)
+    async with client(Access("http://kong.test"), Direct(kong)) as http:
+        admin = Admin(http, sleep=hand.sleep)
+        database = Database(
+            admin, "edge", Executor(admin, lambda: 5.5, Gauges(), clock=hand, sleep=hand.sleep), Gauges()
+        )
+        assert await database.bring(wanted(BEFORE)) == ()
+        (upstream,) = sidecars.rows(kong, "upstreams")
+
+        async def gone(_seconds: float) -> None:
+            kongs.drop(kong, f"/upstreams/{upstream['id']}")
+
+        kong.sleep = gone
+        kinds = [kind for kind in KINDS.values() if not kind.nested]
+        kong.faults.on(len(kinds) + 1, Fault(delay=1.0), methods=EVERY)
+        (told,) = [one for one in await database.look() if "targets" in one]
+        assert "deleted" in told
+        await database.look()
+        assert await database.converge() == ()
+        assert len(sidecars.rows(kong, "targets")) == 1

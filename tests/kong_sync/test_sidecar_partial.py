@@ -122,7 +122,7 @@ async def test_a_forced_plan_of_which_a_step_fails_goes_on_with_the_rest_of_it()
     before, after = (translate(kong_worlds.world(one)) for one in (BEFORE + many, AFTER))
     kong = stubborn()
     assert (await brought(kong, before))[0] == ()
-    (stays,) = [one["id"] for one in sidecars.rows(kong, "consumers") if one["username"] == "t17"]
+    (stays,) = [one["id"] for one in sidecars.rows(kong, "acls") if "tenant:t17" in one["tags"]]  # the first to go
     kong.minds = lambda request: request.method == "DELETE" and str(stays) in request.target
     with pytest.raises(TooMuch) as caught:
         await brought(kong, after)
@@ -205,6 +205,30 @@ async def test_a_catch_all_that_kong_refuses_is_told_tenants_are_served_and_the_
             assert (await sidecars.inner(on).reconcile()).faults == ()
             assert "gatecast.edge.~unknown" in [one["name"] for one in sidecars.rows(kong, "routes")]
             assert (sidecars.inner(on).problem, on.registry.get_sample_value("gatecast_kong_faults")) == ("", 0)
+
+
+async def test_a_tenant_that_kong_does_not_let_go_is_out_of_its_routes_and_told_and_goes_at_the_next_look() -> None:
+    async with (
+        Stubborn(timers=QUICK).serving() as kong,
+        planes.plane(kong_worlds.GATEWAY + TENANTS + limit("gone", 3)) as served,
+        sidecars.sidecar(served, kong) as on,
+    ):
+        await sidecars.applied(on, served)
+        (gone,) = [str(one["id"]) for one in sidecars.rows(kong, "consumers") if one["username"] == "gone"]
+        kong.minds = lambda request: request.method == "DELETE" and gone in request.target
+        await served.drop(("Tenant", "gone"))
+        await sidecars.applied(on, served)
+        (stream,) = served.plane.hub.clients.values()
+        assert WORDS in stream.of("TENANTS").error
+        assert not stream.machine.interests["TENANTS"].parked
+        assert names(kong) == ["acme", "beta", "gone"]
+        assert (_header_values(kong), limits(kong)) == ({"acme", "beta"}, {"acme": 5})
+        assert on.registry.get_sample_value("gatecast_kong_faults") == 1
+        kong.minds = lambda _request: False
+        report = await sidecars.inner(on).reconcile()
+        assert (report.drift, report.faults) == ((), ())
+        assert names(kong) == ["acme", "beta"]
+        assert on.registry.get_sample_value("gatecast_kong_faults") == 0
 
 
 def _header_values(kong: Double) -> set[str]:

@@ -1,151 +1,124 @@
-"""Tenants are added, changed, moved, rotated, suspended and deleted under load: nobody gets in without a token,
-and nobody who may get in is turned away. On the double's data plane, with its two timers at several offsets: requests
-are sent around each call to the Admin API and all through each wait.
+"""Tenants are added, changed, moved, rotated, suspended, resumed and deleted under load, in each way of knowing them:
+nobody gets in who must not, and nobody who may get in is turned away (`kong_stages`).
 """
 
 import json
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import idps
 import kong_gates
+import kong_stages
 import kong_worlds
-import kongs
 import pytest
-from kong_double.double import Double
-from kong_double.faults import Fault
-from kong_double.timers import Hand, Timers
-from kong_double.transport import Direct
-from kong_double.wire import Request, Response
+from kong_stages import Asked
 
-from kong_sync.admin import Access, Admin, client
-from kong_sync.database import Database
-from kong_sync.executor import Executor
-from kong_sync.gauges import Gauges
 from kong_sync.model import World
-from kong_sync.translate import Desired, translate
 from tenants.keysets.source import Source
 
-PATH = "/api/orders/1"
-NAME = "x-tenant-id"
-DOCUMENTS = kong_gates.SERVICES.format(gateway="", orders="10.0.0.1:80", other="10.0.0.2:80")
-Headers = tuple[tuple[str, str], ...]
-OFFSETS = [(0.5, 4.5), (4.5, 0.5), (2.0, 2.3)]
+SELECTORS = {
+    "header": "{from: header, name: x-tenant-id}",
+    "host": "{from: host}",
+    "claim": "{from: claim, name: tenant}",
+}
+LONG = 10**6
+Lines = tuple[tuple[str, str], ...]
 
 
-@dataclass(eq=False)
-class Watched(Double):
-    """A Kong that is asked all the time. `open`: who must get in; `shut`: who must not; `asked` counts requests."""
-
-    open: list[Headers] = field(default_factory=list)
-    shut: list[Headers] = field(default_factory=list)
-    asked: int = 0
-
-    def carry_out(self, request: Request, fault: Fault) -> Response | None:
-        self.watch(f"before {request.method} {request.target}")
-        told = super().carry_out(request, fault)
-        self.watch(f"after {request.method} {request.target}")
-        return told
-
-    def watch(self, when: str) -> None:
-        for headers in self.open:
-            status = kongs.ask(self, PATH, *headers).status
-            assert status == 200, f"{headers[0][1]} was turned away with {status} {when}"
-        for headers in self.shut:
-            status = kongs.ask(self, PATH, *headers).status
-            assert status != 200, f"{headers[0][1]} was let in without a token {when}"
-        self.asked += len(self.open) + len(self.shut)
-
-    async def pass_time(self, seconds: float) -> None:
-        steps = max(1, int(seconds / 0.45))
-        for _ in range(steps):
-            kongs.move(self, seconds / steps)
-            self.watch("in a wait")
+def provider(name: str) -> idps.Idp:
+    made = idps.Idp(name=name, path=f"/{name}")
+    made.add()
+    return made
 
 
-def tenant(name: str, provider: idps.Idp, service: str = "", *, suspended: bool = False, requests: int = 10**6) -> str:
-    jwt = {"issuer": provider.issuer, "jwks": {"uri": provider.uri}}
-    limit = {"requests": requests, "per": "minute"}
-    routes = {"routes": {"orders": {"service": service}}} if service else {}
+@dataclass
+class Scene:
+    """A gateway in one way of knowing tenants. `token`: whether it asks for one."""
+
+    source: str
+    token: bool
+    idp: idps.Idp = field(default_factory=lambda: provider("main"))
+    other: idps.Idp = field(default_factory=lambda: provider("other"))
+
+    def world(self, **tenants: dict[str, Any]) -> World:
+        """Each tenant with what it says beside its limit."""
+        jwt = {"jwt": {"issuer": self.idp.issuer, "jwks": {"uri": self.idp.uri}}}
+        general = json.dumps(jwt if self.token else {})
+        gateway = f"tenant: {SELECTORS[self.source]}\npolicies: {general}"
+        edge = kong_gates.SERVICES.format(gateway=gateway, orders="10.0.0.1:80", other="10.0.0.2:80")
+        keys = {Source(self.idp.issuer, self.idp.uri, local=True): json.dumps(self.idp.jwks())} if self.token else None
+        return kong_worlds.world(edge, *(_tenant(name, **more) for name, more in tenants.items()), keys=keys)
+
+    def knows(self, name: str, key: idps.Key | None = None) -> Asked:
+        """A request of a tenant, by a token that this key signed."""
+        token = self.idp.token(key or self.idp.keys[0], expires_in=LONG, tenant=name) if self.token else ""
+        return self._asked(name, token, name)
+
+    def strangers(self, *names: str) -> list[Asked]:
+        """Who must not get in as these: without a token, with one of somebody else; and a tenant that is not there."""
+        found = [self._asked("nobody", self.idp.token(expires_in=LONG, tenant="nobody"), "nobody")]
+        for name in names if self.token else ():
+            found.append(self._asked(name, "", f"{name} without a token"))
+            foreign = self.other.token(expires_in=LONG, tenant=name)
+            found.append(self._asked(name, foreign, f"{name} with a foreign token"))
+        return found
+
+    def _asked(self, name: str, token: str, told: str) -> Asked:
+        named: Lines = (("x-tenant-id", name),) if self.source == "header" else ()
+        shown: Lines = (("authorization", f"Bearer {token}"),) if token else ()
+        return Asked(told, named + shown, f"{name}.example.com" if self.source == "host" else "gw.test")
+
+
+def _tenant(name: str, *, service: str = "", suspended: bool = False, requests: int = LONG) -> str:
     said = {
         "kind": "Tenant",
         "id": name,
-        "policies": {"jwt": jwt, "rate_limit": limit},
+        "hosts": [f"{name}.example.com"],
+        "policies": {"rate_limit": {"requests": requests, "per": "minute"}},
         "status": "suspended" if suspended else "active",
-        **routes,
+        **({"routes": {"orders": {"service": service}}} if service else {}),
     }
     return json.dumps(said)
 
 
-def world(provider: idps.Idp, *tenants: str) -> World:
-    keys = {Source(provider.issuer, provider.uri, local=True): json.dumps(provider.jwks())}
-    return kong_worlds.world(DOCUMENTS, *tenants, keys=keys)
-
-
-class Stage:
-    """A sidecar's writer on a watched Kong: one world after the other."""
-
-    def __init__(self, kong: Watched, database: Database) -> None:
-        self.kong, self._database = kong, database
-        self._desired: Desired | None = None
-
-    async def go(self, told: World, open: Iterable[Headers], shut: Iterable[Headers]) -> None:
-        """Bring Kong there, under load, and see it in effect."""
-        self.kong.open, self.kong.shut = list(open), list(shut)
-        desired = translate(told, self._desired)
-        assert await self._database.bring(desired, desired.changed if self._desired else None) == ()
-        await self._database.settle()
-        await self.kong.pass_time(11.0)
-        self._desired = desired
-
-
-@pytest.mark.parametrize("offsets", OFFSETS)
-async def test_nobody_slips_in_and_nobody_is_turned_away_whatever_changes(offsets: tuple[float, float]) -> None:
-    hand = Hand(float(int(time.time())))
-    timers = Timers(period=5.0, router=offsets[0], plugins=offsets[1])
-    kong = Watched(timers=timers, clock=hand, wall=hand)
-    idp, other = idps.Idp(name="main"), idps.Idp(name="other", path="/other")
-    old = idp.add()
-    other.add()
-    long = 10**6
-
-    def knows(name: str, key: idps.Key | None = None) -> Headers:
-        return (NAME, name), ("authorization", f"Bearer {idp.token(key or old, expires_in=long)}")
-
-    def bare(name: str) -> Headers:
-        return ((NAME, name),)
-
-    foreign = ("authorization", f"Bearer {other.token(expires_in=long)}")
-    strangers = [bare(name) for name in ("acme", "beta", "gamma", "nobody")]
-    strangers += [(*bare(name), foreign) for name in ("acme", "beta", "gamma")]
-    acme, beta, gamma = tenant("acme", idp), tenant("beta", idp), tenant("gamma", idp)
-    async with client(Access("http://kong.test"), Direct(kong)) as http:
-        admin = Admin(http, sleep=kong.pass_time)
-        executor = Executor(admin, lambda: timers.wait + 0.5, Gauges(), clock=hand, sleep=kong.pass_time)
-        stage = Stage(kong, Database(admin, "edge", executor, Gauges()))
-        await stage.go(world(idp, acme, beta), [], strangers)
-        both = [knows("acme"), knows("beta")]
-        await stage.go(world(idp, acme, beta, gamma), both, strangers)  # add
-        three = [*both, knows("gamma")]
-        changed = tenant("acme", idp, requests=10**5)
-        await stage.go(world(idp, changed, beta, gamma), three, strangers)  # change
-        moved = tenant("beta", idp, "other")
-        await stage.go(world(idp, changed, moved, gamma), three, strangers)  # move
-        new = idp.add()
-        await stage.go(world(idp, changed, moved, gamma), three, strangers)  # rotate: both keys
-        fresh = [knows(name, new) for name in ("acme", "beta", "gamma")]
-        idp.keys.remove(old)
-        await stage.go(world(idp, changed, moved, gamma), fresh, strangers)  # the old key ends
-        stays = fresh[:2]
-        stopped = tenant("gamma", idp, suspended=True)
-        await stage.go(world(idp, changed, moved, stopped), stays, strangers)  # suspend
-        kong.shut.append(fresh[2])
-        kong.watch("while suspended")
-        await stage.go(world(idp, changed, moved, gamma), stays, strangers)  # resume
-        kong.open.append(fresh[2])
-        kong.watch("when resumed")
-        await stage.go(world(idp, changed, moved), stays, strangers)  # delete
-        kong.shut.append(fresh[2])
-        kong.watch("when deleted")
-    assert kong.asked > 3000
+@pytest.mark.parametrize(
+    ("source", "token", "offsets"),
+    [
+        ("header", True, (0.5, 4.5)),
+        ("header", True, (4.5, 0.5)),
+        ("header", False, (2.0, 2.3)),
+        ("host", True, (0.5, 4.5)),
+        ("host", False, (4.5, 0.5)),
+        ("claim", True, (4.5, 0.5)),
+    ],
+)
+async def test_nobody_slips_in_and_nobody_is_turned_away_whatever_changes(
+    source: str, token: bool, offsets: tuple[float, float]
+) -> None:
+    scene, kong = Scene(source, token), kong_stages.watched(offsets)
+    strangers = scene.strangers("acme", "beta", "gamma")
+    plain: dict[str, Any] = {}
+    async with kong_stages.stage(kong) as stage:
+        await stage.go(scene.world(acme=plain, beta=plain), shut=strangers)
+        acme, beta, gamma = (scene.knows(name) for name in ("acme", "beta", "gamma"))
+        await stage.go(scene.world(acme=plain, beta=plain, gamma=plain), (acme, beta), strangers)  # add
+        changed = {"requests": LONG // 10}
+        every = (acme, beta, gamma)
+        await stage.go(scene.world(acme=changed, beta=plain, gamma=plain), every, strangers)  # change
+        moved = {"service": "other"}
+        await stage.go(scene.world(acme=changed, beta=moved, gamma=plain), every, strangers)  # move
+        if token:
+            fresh = scene.idp.add()
+            await stage.go(scene.world(acme=changed, beta=moved, gamma=plain), every, strangers)  # rotate: both keys
+            acme, beta, gamma = every = tuple(scene.knows(name, fresh) for name in ("acme", "beta", "gamma"))
+            scene.idp.keys.remove(scene.idp.keys[0])
+            await stage.go(scene.world(acme=changed, beta=moved, gamma=plain), every, strangers)  # the old key ends
+        stopped = {"suspended": True}
+        await stage.go(scene.world(acme=changed, beta=moved, gamma=stopped), (acme, beta), strangers)  # suspend
+        assert gamma.status(kong) != 200
+        await stage.go(scene.world(acme=changed, beta=moved, gamma=plain), (acme, beta), strangers)  # resume
+        assert gamma.status(kong) == 200
+        await stage.go(scene.world(acme=changed, beta=moved), (acme, beta), strangers)  # delete
+        assert gamma.status(kong) != 200
+    assert kong.wrong == []
+    assert kong.asked > 300

@@ -1,4 +1,4 @@
-"""A catalog and a builder that counts what it encodes: `bench = benches.world(3)`, then `bench.put(document)` says what.
+"""A catalog and a builder that counts what it encodes: `bench = world(3)`, then `bench.put(document)` says what.
 
 The tests of `xds.builder` use it.
 """

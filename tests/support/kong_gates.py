@@ -9,20 +9,22 @@ must reach our loopback; what a test loads into it is taken away at its end, and
 """
 
 import asyncio
+import http.client
+import io
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
-import httpx
 import kong_worlds
 import kongs
 import upstreams
+
 from kong_double.plane import Forward
 from kong_double.wire import Request, Response, as_json
-
 from kong_sync.admin import Access, Admin, connected
 from kong_sync.entities import KINDS
 from kong_sync.model import World
@@ -117,9 +119,8 @@ async def gate() -> AsyncIterator[Gate]:
     async with AsyncExitStack() as stack:
         services = [await stack.enter_async_context(upstreams.Upstream(name)) for name in ("orders", "other")]
         kong = await stack.enter_async_context(connected(Access(admin)))
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=proxy, trust_env=False))
         try:
-            yield _real(kong, http, {one.name: f"127.0.0.1:{one.port}" for one in services})
+            yield _real(kong, proxy, {one.name: f"127.0.0.1:{one.port}" for one in services})
         finally:
             await _empty(kong)
 
@@ -139,13 +140,14 @@ def _double() -> Gate:
         kong_worlds.load(kong, desired)
 
     async def ask(method: str, path: str, headers: list[Header], body: bytes) -> Answer:
-        found = kong.proxy(Request(method, path, tuple(headers), body), upstream)
+        told = tuple((name, value.strip(" \t")) for name, value in headers)  # as HTTP reads it
+        found = kong.proxy(Request(method, path, told, body), upstream)
         return Answer(found.status, {name.lower(): value for name, value in found.headers}, found.body)
 
     return Gate(addresses, load, ask, lambda seconds: kongs.move(kong, seconds))
 
 
-def _real(kong: Admin, http: httpx.AsyncClient, addresses: Mapping[str, str]) -> Gate:
+def _real(kong: Admin, proxy: str, addresses: Mapping[str, str]) -> Gate:
     async def load(desired: Desired) -> None:
         await _empty(kong)
         for kind in KINDS.values():
@@ -154,11 +156,29 @@ def _real(kong: Admin, http: httpx.AsyncClient, addresses: Mapping[str, str]) ->
                     await kong.put(kind, entity)
         await asyncio.sleep(kong.about.wait)  # there is nothing to ask whether a change is effective
 
-    async def ask(method: str, path: str, headers: list[Header], body: bytes) -> Answer:
-        found = await http.request(method, path, headers=headers, content=body)
-        return Answer(found.status_code, {name.lower(): value for name, value in found.headers.items()}, found.content)
+    return Gate(addresses, load, lambda *asked: _over_a_socket(proxy, *asked))
 
-    return Gate(addresses, load, ask)
+
+async def _over_a_socket(proxy: str, method: str, target: str, headers: list[Header], body: bytes) -> Answer:
+    """A request as it is given: an HTTP client would put forms right that a test is about."""
+    where = urlsplit(proxy)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port or 80)
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "connection: close"]
+    length = [f"content-length: {len(body)}"] if body else []
+    writer.write("\r\n".join([*lines, *length, "", ""]).encode("latin-1") + body)
+    try:
+        told = http.client.HTTPResponse(_Said(await reader.read()))  # type: ignore[arg-type]
+        told.begin()
+        return Answer(told.status, {name.lower(): value for name, value in told.getheaders()}, told.read())
+    finally:
+        writer.close()
+
+
+class _Said(io.BytesIO):
+    """What came, where `http.client` wants a socket."""
+
+    def makefile(self, _mode: str) -> Self:
+        return self
 
 
 async def _empty(kong: Admin) -> None:

@@ -50,7 +50,8 @@ class Upstream:
 
     For `/healthz` it answers 200 or 503 by `healthy`, counted apart. Else the status is the first there is of: the
     next of `script`, `?status=`, `status`. `requests` holds the newest 10,000; `count` counts all of them.
-    With `tls` it speaks TLS alone, and `clients` are the certificates it was shown.
+    With `tls` it speaks TLS alone, and `clients` are the certificates it was shown. While `go` is cleared, it answers
+    none but `/healthz`.
     """
 
     name: str
@@ -66,8 +67,12 @@ class Upstream:
     requests: deque[Request] = field(default_factory=lambda: deque(maxlen=10_000))
     tls: ssl.SSLContext | None = None
     clients: list[Any] = field(default_factory=list)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
     _server: asyncio.Server | None = None
     _open: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.go.set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -121,6 +126,7 @@ class Upstream:
         self.requests.append(request)
         status = self.script.popleft() if self.script else int(request.asks("status", str(self.status)))
         await asyncio.sleep(float(request.asks("delay", str(self.delay))))
+        await self.go.wait()
         return status
 
     def _answer(self, request: Request, status: int) -> bytes:

@@ -5,13 +5,13 @@ listed, and a filter tells browsers there what that one would, also where a guar
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from google.protobuf.message import Message
 
 from tenants.policies import Cors
-from tenants.values import fits
+from tenants.values import MAX_PROGRAM
 from xds import messages
 from xds.translate import matches
 from xds.translate.edits import header
@@ -50,16 +50,26 @@ def _like(plain: Message, origin: Message, told: Message) -> Message:
 
 @lru_cache(maxsize=4096)
 def _listed(origins: tuple[str, ...]) -> tuple[Message, ...]:
-    """Conditions of which one holds for a request of a listed origin: as few as a proxy takes."""
+    """Conditions of which one holds for a request of a listed origin: few, for each has routes of its own."""
     if "*" in origins:
         return (matches.header("origin"),)
-    texts: list[str] = []
-    for origin in origins:
-        regex = origin.removeprefix("regex:")
-        text = f"(?:{re.escape(origin) if regex == origin else regex})"
-        together = "|".join([*texts[-1:], text])
-        texts = [*texts[:-1], together] if fits(together) else [*texts, text]
-    return tuple(matches.header("origin", regex=text) for text in texts)
+    patterns = [one.removeprefix("regex:") for one in origins if one.startswith("regex:")]
+    exact = [re.escape(one) for one in origins if not one.startswith("regex:")]
+    return tuple(matches.header("origin", regex=text) for text in (*_together(exact), *patterns))
+
+
+def _together(texts: Iterable[str]) -> Iterator[str]:
+    """As few expressions as proxies take: an instruction for each byte, and a few for each text."""
+    some, size = list[str](), 0
+    for text in texts:
+        cost = len(text.encode()) + 4
+        if some and size + cost > MAX_PROGRAM:
+            yield "|".join(some)
+            some, size = [], 0
+        some.append(text)
+        size += cost
+    if some:
+        yield "|".join(some)
 
 
 @lru_cache(maxsize=4096)

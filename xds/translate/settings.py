@@ -50,6 +50,7 @@ def key_set(source: Source, text: str) -> Built:
 
 
 def key_set_name(source: Source) -> str:
+    """The resource of a key set."""
     return f"KeySet/{source.name}"
 
 
