@@ -1,11 +1,12 @@
 """decK beside ours: the same settings as the same file, the same double of Kong, the same run. `python bench/deck.py`.
 
 Three ways to bring an empty Kong to the settings, and then to those with one tenant's limit changed: the sidecar
-(`gatecast kong`), `gatecast kong sync --once`, and `deck gateway sync` of what `gatecast kong export` wrote. The last two
-know nothing from run to run: they list all that Kong has. Seconds and CPU are of the whole process; the double shares
-the machine.
+(`gatecast kong`), `gatecast kong sync --once`, and decK's sync of what `gatecast kong export` wrote. The last two know
+nothing from run to run: they list all that Kong has. Seconds and CPU are of the whole process; the double shares the
+machine. After decK's sync its own diff must be empty, and so must be ours.
 
-decK is built by Go's own tools from the module proxy into bench/bin. Where that cannot be had its row says why.
+`deck_engine` is the engine of decK 1.64.0 (go-database-reconciler 1.40.3) with a `main` of ours: of the command itself
+a part that checks OpenAPI files cannot be had. Go builds it into bench/bin; where that fails its row says why.
 """
 
 import asyncio
@@ -27,21 +28,20 @@ from kong_double.double import Double
 from kong_double.pages import Node
 from kong_double.timers import Timers
 
-MODULE = "github.com/kong/deck@v1.65.1"
-BIN = Path(__file__).parent / "bin"
-TAGS = "gatecast,gateway:edge"
+HERE = Path(__file__).parent
+DECK = HERE / "bin" / "deck"
 Row = dict[str, Any]
 
 
 def built() -> str:
     """Why there is no decK; "" if bench/bin has one."""
-    if (BIN / "deck").exists():
+    if DECK.exists():
         return ""
     go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
     if go is None:
         return "no Go"
-    environment = {**os.environ, "GOBIN": str(BIN.resolve())}
-    done = subprocess.run([go, "install", MODULE], env=environment, capture_output=True, text=True)
+    command = [go, "build", "-o", str(DECK.resolve()), "."]
+    done = subprocess.run(command, cwd=HERE / "deck_engine", capture_output=True, text=True)
     return " ".join(done.stderr.split())[-300:] if done.returncode else ""
 
 
@@ -72,11 +72,9 @@ async def compared(tenants: int, deck: bool) -> list[Row]:
         folder.mkdir()
         ours = sys.executable, "-m", "gatecast.cli", "kong"
         once = *ours, "sync", "--once", "-f", str(folder), "--single", "--admin"
-        theirs = str(BIN / "deck"), "gateway", "sync", str(file), "--analytics=false", "--no-color"
-        select = [flag for tag in TAGS.split(",") for flag in ("--select-tag", tag)]
         ways = {"gatecast kong sync --once": (*once, "{url}")}
         if deck:
-            ways["deck gateway sync"] = (*theirs, *select, "--kong-addr", "{url}")
+            ways["decK 1.64.0 (engine)"] = (str(DECK), "sync", "{url}", str(file))
         for name, command in ways.items():
             timers = Timers(period=0.05)
             async with Double(node=Node(state=0.0, database=0.0), timers=timers).serving() as kong:
@@ -86,7 +84,21 @@ async def compared(tenants: int, deck: bool) -> list[Row]:
                     subprocess.run([*ours, "export", "-f", str(folder), "--to", str(file)], check=True)
                     with_url = [part.replace("{url}", kong.admin_url) for part in command]
                     rows.append({"program": name, "tenants": tenants, "step": step, **await ran(kong, *with_url)})
+                    if deck:
+                        await _agreed(kong, [*once, kong.admin_url], file)
     return rows
+
+
+async def _agreed(kong: Double, ours: list[str], file: Path) -> None:
+    """Neither of the programs has anything left to do. Raises RuntimeError."""
+    told = subprocess.PIPE
+    diff = await asyncio.create_subprocess_exec(str(DECK), "diff", kong.admin_url, str(file), stdout=told)
+    theirs = (await diff.communicate())[0].decode().split("\n")[-2:-1]
+    kong.calls.clear()
+    await ran(kong, *ours)
+    written = [one for one in kong.calls if one.method != "GET" and "consumers" not in one.path]
+    if theirs != ["0 0 0"] or written:
+        raise RuntimeError(f"decK sees {theirs}, we write {written[:3]}")
 
 
 def _write(folder: Path, tenants: int, first: int) -> None:
@@ -100,7 +112,8 @@ def _sidecar(tenants: int) -> list[Row]:
     about = {"program": "gatecast kong (sidecar)", "tenants": tenants}
     first = {"s": found["first_sync_s"], "cpu_s": found["cpu_s"], "calls": found["first_calls"], "listings": "-"}
     change = {"s": found["change_ms"] / 1e3, "cpu_s": found["change_cpu_s"], "calls": found["calls"]}
-    return [{**about, "step": "first", **first}, {**about, "step": "one limit", **change, "listings": found["listings"]}]
+    change["listings"] = found["listings"]
+    return [{**about, "step": "first", **first}, {**about, "step": "one limit", **change}]
 
 
 def figures(sizes: tuple[int, ...] = (1_000, 3_000)) -> list[Row]:

@@ -3,6 +3,7 @@
 The sidecar is a process of its own (`gatecast kong`); control plane and the double of Kong are in this one, over HTTP
 and gRPC on loopback, so a row's seconds are those of the double too. Each tenant has a consumer, a key and a limit of
 its own. The wait until a change is in effect is Kong's (here 0.5 s, with Kong's own settings 10.5 s) and stands apart.
+CPU is the sidecar's alone; `load` is the machine's after the first sync.
 """
 
 import asyncio
@@ -67,6 +68,12 @@ async def waited(port: int) -> float:
     return float(re.findall(r"^gatecast_kong_phase_wait_seconds_total (\S+)", text, re.M)[0])
 
 
+def cpu(pid: int) -> float:
+    """Seconds that a process has used, in its own code and in the system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(pid: int) -> int:
     """MiB in memory now."""
     text = Path(f"/proc/{pid}/status").read_text()
@@ -82,7 +89,7 @@ async def measure(tenants: int) -> dict[str, Any]:
             await until(lambda: acknowledged(served), "the first sync", within=900)
             first = time.perf_counter() - began
             entities = sum(len(kong.store.tables[kind]) for kind in kong.store.tables)
-            pause = await waited(port)
+            pause, spent, first_calls, load = await waited(port), cpu(pid), len(kong.calls), os.getloadavg()[0]
             after_first, rows = resident(pid), []
             for i in range(CHANGES):
                 kong.calls.clear()
@@ -96,12 +103,17 @@ async def measure(tenants: int) -> dict[str, Any]:
                 "tenants": tenants,
                 "entities": entities,
                 "first_sync_s": round(first - pause, 2),
+                "first_calls": first_calls,
                 "entities_per_s": round(entities / (first - pause)),
+                "cpu_s": round(spent, 2),
+                "entities_per_cpu_s": round(entities / spent),
                 "change_ms": round(median(one[0] - one[1] for one in rows) * 1e3, 1),
                 "wait_ms": round(median(one[1] for one in rows) * 1e3),
                 "calls": max(one[2] for one in rows),
                 "listings": max(one[3] - one[2] for one in rows),
+                "change_cpu_s": round((cpu(pid) - spent) / CHANGES, 3),
                 "rss_mb": max(after_first, resident(pid)),
+                "load": round(load, 1),
             }
 
 

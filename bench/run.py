@@ -16,6 +16,7 @@ from typing import Any
 import api
 import clients
 import cold
+import deck
 import issuers
 import kong
 import kong_plan
@@ -39,6 +40,7 @@ PARTS = {
     "store": ("10,000 documents in one revision, a start from the store, one client's writes", store.figures),
     "kong_plan": ("A plan for Kong at 10,000 tenants", kong_plan.figures),
     "kong": ("The Kong sidecar against the double: first sync, one tenant's change, memory", kong.figures),
+    "deck": ("decK, the sidecar and `kong sync --once` on the same file and double", deck.figures),
     "clients": ("GET /api/v1/clients with 1,000 streams", clients.figures),
     "api": ("A change by the HTTP API, to traffic, 10,000 tenants", api.figures),
     "streams": ("1,000 delta streams, 10,000 tenants, one tenant changes", streams.figures),

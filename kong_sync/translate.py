@@ -223,8 +223,7 @@ class _Draft:
         self._put(self._route(now, new))
         self._members[one] = new
         if not old or one.of(old) != now:
-            for made in plugin_entities(now, self._shape.gateway):
-                self._put(made)
+            self._replace((), plugin_entities(now, self._shape.gateway))
         if not old:
             self._used(one, 1)
 

@@ -75,9 +75,7 @@ async def _held(access: "Access", gateway: str) -> str:
         await on.database.look()
         assert on.database.mirror is not None, "it was listed"
         if not len(on.database.mirror.ours):
-            raise NotFound(
-                f"nothing in this Kong is of gateway {gateway!r}, with the tags {', '.join(ours(gateway))}"
-            )
+            raise NotFound(f"nothing in this Kong is of gateway {gateway!r}, with the tags {', '.join(ours(gateway))}")
         return dumped(on.database.mirror.ours, ours(gateway))
 
 

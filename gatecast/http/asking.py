@@ -174,8 +174,9 @@ def expected(request: Request, *, create: bool) -> Expected:
 
 
 def strict(request: Request) -> None:
-    """Raises 422 for a parameter that the route does not know, or that is given twice: a misspelt `dry_run`, or one that
-    is true and then false, would change something.
+    """Raises 422 for a parameter that the route does not know, or that is given twice.
+
+    A misspelt `dry_run` would change something, and so would one that is true and then false.
     """
     route = request.scope.get("route")
     known = _parameters(route.dependant) if isinstance(route, APIRoute) else set()

@@ -12,6 +12,7 @@ import yaml
 from kong_worlds import GATEWAY
 
 from kong_double.double import Double
+from kong_double.faults import Fault
 from kong_sync.plugins import ROWS
 
 Run = Callable[..., Any]
@@ -137,6 +138,27 @@ def test_without_a_database_all_is_given_at_once(
         assert [one.path.partition("?")[0] for one in double.calls if one.method == "POST"] == ["/config"]
         assert kongs.ask(double, "/api/orders", ("x-tenant-id", "acme")).status == 200
         assert gatecast("kong", "diff", "-f", str(settings), "--exit-code").code == 0
+
+
+def test_what_kong_refused_is_not_counted_as_done(gatecast: Run, kong: Double, settings: Path) -> None:
+    planned = json.loads(gatecast("kong", "diff", "-f", str(settings), "-o", "json").out)["summary"]["created"]
+    sync = ("kong", "sync", "--once", "-f", str(settings), "--single")
+    kong.faults.on(2, Fault(status=400))  # the first write is the lease
+    ran = gatecast(*sync, "-o", "json")
+    found = json.loads(ran.out)
+    assert (ran.code, len(found["problems"])) == (3, 1), ran
+    assert found["left"] > 0
+    assert found["summary"] == {"created": planned - found["left"], "updated": 0, "deleted": 0}
+    assert found["summary"]["created"] == len(found["changes"]) == sum(map(sum_of, found["kinds"].values()))
+    assert all(one["id"] in kong.store.tables[one["kind"]] for one in found["changes"])
+    kong.faults.on(2, Fault(status=400))
+    assert "Not done: " in gatecast(*sync).out
+    assert gatecast(*sync).code == 0
+    assert "Not done" not in gatecast(*sync).out
+
+
+def sum_of(counts: dict[str, int]) -> int:
+    return sum(counts.values())
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,7 @@ def stubborn() -> Stubborn:
     return Stubborn(timers=kongs.BEHIND, clock=hand, wall=hand)
 
 
-async def brought(
-    kong: Double, desired: Desired, guard: Guard = GUARD
-) -> tuple[tuple[Fault, ...], CollectorRegistry]:
+async def brought(kong: Double, desired: Desired, guard: Guard = GUARD) -> tuple[tuple[Fault, ...], CollectorRegistry]:
     """One run of a sidecar that has just started; its faults, and what it counted."""
     hand, registry = kong.clock, CollectorRegistry()
     assert isinstance(hand, Hand)

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import grpc
 import grpc.aio
+from varints import varint
 
 Fields = Mapping[int, list[Any]]
 """What a message holds, by field number: numbers, and bytes of texts and messages."""
@@ -83,22 +84,12 @@ def fields(data: bytes) -> Fields:
     found: defaultdict[int, list[Any]] = defaultdict(list)
     at = 0
     while at < len(data):
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         if tag & 7 == 0:
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
             found[tag >> 3].append(value)
             continue
-        size, at = _varint(data, at) if tag & 7 == 2 else ({1: 8, 5: 4}[tag & 7], at)
+        size, at = varint(data, at) if tag & 7 == 2 else ({1: 8, 5: 4}[tag & 7], at)
         piece, at = data[at : at + size], at + size
         found[tag >> 3].append(piece if tag & 7 == 2 else struct.unpack({8: "<q", 4: "<i"}[size], piece)[0])
     return found
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
+from varints import varint
 
 _START = re.compile(rb"\x0a(.)((?:envoy|xds|udpa|google)/[a-z0-9_/]+\.proto)", re.DOTALL)
 _NUMBERS = frozenset(field.number for field in descriptor_pb2.FileDescriptorProto.DESCRIPTOR.fields)
@@ -28,22 +29,12 @@ def _end(data: bytes, at: int) -> int:
     """Where the descriptor stops: at the first tag that a FileDescriptorProto does not have, or its next name."""
     first = at
     while True:
-        tag, after = _varint(data, at)
+        tag, after = varint(data, at)
         number, wire = tag >> 3, tag & 7
         if number not in _NUMBERS or wire not in (0, 2) or (number == 1 and at != first):
             return at
-        size, after = _varint(data, after)
+        size, after = varint(data, after)
         at = after + size if wire == 2 else after
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
 
 
 def _messages(block: bytes) -> Iterator[tuple[str, descriptor_pb2.DescriptorProto]]:

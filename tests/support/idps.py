@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import jwt
+import sockets
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
@@ -112,13 +113,8 @@ class Idp:
 
     async def stop(self) -> None:
         """Be down: refuse connections and cut those that are open."""
-        if self._server is None:
-            return
-        self._server.close()
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-        await self._server.wait_closed()
+        if self._server is not None:
+            await sockets.close(self._server, self._open)
         self._server = None
 
     @property

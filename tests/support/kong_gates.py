@@ -23,7 +23,9 @@ import kong_worlds
 import kongs
 import upstreams
 
+from kong_double.double import Double
 from kong_double.plane import Forward
+from kong_double.timers import Timers
 from kong_double.wire import Request, Response, as_json
 from kong_sync.admin import Access, Admin, connected
 from kong_sync.entities import KINDS
@@ -112,11 +114,26 @@ class Gate:
 
 @asynccontextmanager
 async def gate() -> AsyncIterator[Gate]:
-    admin, proxy = os.environ.get("KONG_ADMIN_URL"), os.environ.get("KONG_PROXY_URL")
-    if not admin or not proxy:
+    if not all(_urls()):
         yield _double()
         return
+    async with wired() as found:
+        yield found
+
+
+def _urls() -> tuple[str, str]:
+    """Of a real Kong: its Admin API and its proxy."""
+    return os.environ.get("KONG_ADMIN_URL", ""), os.environ.get("KONG_PROXY_URL", "")
+
+
+@asynccontextmanager
+async def wired() -> AsyncIterator[Gate]:
+    """The same over sockets, to services that a request can tell to be slow or to fail (`upstreams`)."""
     async with AsyncExitStack() as stack:
+        admin, proxy = _urls()
+        if not admin or not proxy:
+            double = await stack.enter_async_context(Double(timers=Timers(period=0.05)).serving())
+            admin, proxy = double.admin_url, double.proxy_url
         services = [await stack.enter_async_context(upstreams.Upstream(name)) for name in ("orders", "other")]
         kong = await stack.enter_async_context(connected(Access(admin)))
         try:

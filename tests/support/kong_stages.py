@@ -4,8 +4,8 @@
     async with kong_stages.stage(kong) as stage:
         await stage.go(world, open=[...], shut=[...])         who must get in all the way, who must not
 
-On the double's data plane, with its two timers at given offsets: requests are sent around each call to the Admin API and
-all through each wait.
+On the double's data plane, with its two timers at given offsets: requests are sent around each call to the Admin API
+and all through each wait.
 """
 
 import time
@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import kongs
+
 from kong_double.double import Double
 from kong_double.faults import Fault
 from kong_double.timers import Hand, Timers
 from kong_double.transport import Direct
 from kong_double.wire import Request, Response
-
 from kong_sync.admin import Access, Admin, client
 from kong_sync.database import Database, Guard
 from kong_sync.executor import Executor

@@ -1,6 +1,6 @@
 """A double that serves in a thread of its own, for commands that run in the test's: `with kong_threads.kong():`.
 
-And whatever else is open for the length of an async block: `with kong_threads.beside(planes.plane(T)) as (served, run)`.
+And whatever else is open for an async block: `with kong_threads.beside(planes.plane(TEXT)) as (served, run)`.
 """
 
 import asyncio

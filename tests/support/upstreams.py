@@ -19,6 +19,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import sockets
 
 from xds.waiting import until
 
@@ -88,13 +89,8 @@ class Upstream:
 
     async def stop(self) -> None:
         """Refuse connections and cut those that are open."""
-        if self._server is None:
-            return
-        self._server.close()
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-        await self._server.wait_closed()
+        if self._server is not None:
+            await sockets.close(self._server, self._open)
         self._server = None
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
