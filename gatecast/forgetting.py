@@ -21,8 +21,8 @@ async def forget(store: Store, keep: Keep, every: float = EVERY) -> None:
         try:
             if count := await store.prune(keep, BY):
                 log.info("old revisions are forgotten", count=count)
-            end = await store.audit.head()
-            log.info("end of the audit", noted=f"{end.seq}:{end.hash}")
+            if (end := await store.audit.head()).seq:
+                log.info("end of the audit", noted=f"{end.seq}:{end.hash}")
         except Unavailable as error:
             log.warning("old revisions are kept, and the audit is not noted: the store is away", error=str(error))
         except Exception:

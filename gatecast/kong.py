@@ -273,7 +273,6 @@ async def run(told: Told) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_end, number, stop)
-    tune_gc()
     async with running(told) as (on, work):
         asked, tuned = asyncio.create_task(stop.wait()), asyncio.create_task(_tuned(on))
         log.info("listening", probes=str(told.listen.at(on.port)))

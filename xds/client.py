@@ -161,8 +161,10 @@ class Client:
                 continue
             self._answered, self.failure = True, ""
             update = self.holdings.receive(data)
+            del data  # the first response has megabytes, and the next may be hours away
             if update is not None:
                 self.holdings.answer(update, await self._judge(update))
+            del update
             self._bell.set()
             self._shorten()
 

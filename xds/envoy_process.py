@@ -21,6 +21,9 @@ from xds.waiting import until
 
 T = TypeVar("T")
 
+START = 60.0
+"""Seconds until its admin page answers: one with all that Envoy knows in its bootstrap takes many on a busy machine. One
+that ends before is noticed at once."""
 TELLING = r"(update_rejected|update_failure|update_success|warming|active_clusters|listeners_active|connected_state)$"
 """The statistics a failure message shows, when they are not zero."""
 
@@ -159,7 +162,7 @@ async def envoy(
         process = await asyncio.create_subprocess_exec(*command, *flags, stdout=lines, stderr=log)
     running = Envoy(process, folder)
     try:
-        await until(running.answers, "Envoy's admin page", within=20.0)
+        await until(running.answers, "Envoy's admin page", within=START)
         yield running
     finally:
         await running.stop()

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import kongs
-from kong_double.double import Double
 from plan_worlds import ident
 
+from kong_double.double import Double
 from kong_sync.entities import KINDS, Entity
 from kong_sync.forms import Schemas
 from kong_sync.mirror import Mirror, drift
 from kong_sync.phases import Step, put
+from kong_sync.states import State
 
 TAGS = ("gatecast", "gateway:edge")
 
@@ -82,3 +83,23 @@ def test_what_somebody_changed_deleted_or_made_with_our_tags_is_drift() -> None:
         ("plugins", ident("plugins", "p")),
         ("services", ident("services", "s")),
     )
+
+
+def test_what_was_written_is_not_held_a_second_time() -> None:
+    wanted = {"id": ident("services", "new"), "name": "new", "tags": list(TAGS)}
+    mirror = read(filled()).after(put("services", wanted))
+    assert mirror.ours.rows["services", wanted["id"]] is wanted
+
+
+def test_a_step_that_states_a_null_leaves_the_field_out() -> None:
+    row = {"id": ident("services", "new"), "name": "new", "path": None, "tags": list(TAGS)}
+    mirror = read(filled()).after(put("services", row))
+    assert "path" not in mirror.ours.rows["services", row["id"]]
+
+
+def test_a_kong_that_holds_what_is_wanted_is_the_very_same_value() -> None:
+    mirror = read(filled())
+    wanted = State.of((kind, dict(row)) for (kind, _id), row in mirror.ours.rows.items())
+    assert mirror.shared(wanted).ours is wanted
+    more = wanted.changed(put=[("services", {"id": ident("services", "new"), "name": "new"})])
+    assert mirror.shared(more).ours is mirror.ours
