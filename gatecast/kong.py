@@ -262,7 +262,7 @@ def asked_to_end(number: signal.Signals, stop: asyncio.Event) -> None:
 
 async def _tuned(on: Running) -> None:
     """Once Kong is as the settings say, what is in memory stays there."""
-    while on.unready:
+    while on.unready:  # noqa: ASYNC110 - what is ready hangs on several values, and this is in no hurry
         await asyncio.sleep(AGAIN)
     tune_gc()
 

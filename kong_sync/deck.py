@@ -52,7 +52,11 @@ def _above(kind: str, row: Entity) -> str:
 def _written(state: State, kind: str, row: Entity, above: str = "") -> dict[str, Any]:
     """An entity with what stands below it. Other references are ids."""
     said = row if kind == "plugins" else _stated(row)
-    fields = {name: one for name, one in said.items() if name != above and one is not None}
+    fields: dict[str, Any] = {
+        name: sorted(one) if name in KINDS[kind].sets else one  # as we write it to Kong: decK compares the order
+        for name, one in said.items()
+        if name != above and one is not None
+    }
     made = {name: one["id"] if name in KINDS[kind].foreign else one for name, one in fields.items()}
     for other, field in BELOW.get(kind, ()):
         users = sorted(key for key in state.referring(kind, row["id"]) if key[0] == other)

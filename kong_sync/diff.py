@@ -117,14 +117,13 @@ class _Draft:
             self._fixed.update(user for user in self.actual.referring(*key) if user[0] == "targets")
 
     def _behind(self) -> frozenset[Key]:
-        """Routes that would take what a held one is to take, perhaps without its gates."""
+        """Routes that take, or would take, what a held one is to take: they keep their match and their gates."""
         waiting = [self.match.entity(*key) for key in self.held if key[0] == "routes" and not self.match.same(key)]
         if not waiting:
             return frozenset()
         crowd = Crowd(row for key, row in self.desired.rows.items() if key[0] == "routes")
         hidden = (other for one in waiting for other in crowd.near(one) if crowd.hides(one, other))
-        keys = {("routes", str(other["id"])) for other in hidden}
-        return frozenset(key for key in keys if not self.match.same(key))
+        return frozenset(("routes", str(other["id"])) for other in hidden)
 
     # -- comparing --------------------------------------------------------------------------------------------------
 

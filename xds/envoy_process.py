@@ -22,8 +22,7 @@ from xds.waiting import until
 T = TypeVar("T")
 
 START = 60.0
-"""Seconds until its admin page answers: one with all that Envoy knows in its bootstrap takes many on a busy machine. One
-that ends before is noticed at once."""
+"""Seconds until the admin page answers: with a large bootstrap it takes many on a busy machine."""
 TELLING = r"(update_rejected|update_failure|update_success|warming|active_clusters|listeners_active|connected_state)$"
 """The statistics a failure message shows, when they are not zero."""
 

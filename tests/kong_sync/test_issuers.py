@@ -105,7 +105,7 @@ async def test_over_a_rotation_both_keys_are_good_and_the_old_one_goes_when_its_
         idps.Idp() as idp,
         Double(timers=Timers(period=0.02)).serving() as kong,
         planes.plane(GATEWAY) as served,
-        following(served, replace(QUICK, overlap=2.0)),
+        following(served, replace(QUICK, overlap=5.0)),  # seconds in which both are seen at work
         sidecars.sidecar(served, kong),
     ):
         await served.apply(tenant(idp))
