@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from kong_sync import order
 from kong_sync.adoption import Match, closed_over, faults
 from kong_sync.entities import KINDS
+from kong_sync.gates import GATES
 from kong_sync.phases import Change, Plan
 from kong_sync.routing import Crowd
 from kong_sync.states import EMPTY, Key, State, references
@@ -113,17 +114,27 @@ class _Draft:
         routes = {key for key in self._fixed if key[0] == "routes"}
         for key in routes | {key for key in self._needed if key[0] == "services"}:
             self._fixed.update(user for user in self.actual.referring(*key) if user[0] == "plugins")
+        if routes:
+            self._fixed.update(self._everywhere())
         for key in [key for key in self._fixed if key[0] == "upstreams"]:  # old targets go when the new ones are there
             self._fixed.update(user for user in self.actual.referring(*key) if user[0] == "targets")
 
+    def _everywhere(self) -> Iterator[Key]:
+        """Gates that stand before all routes, and are to go: not while one stays that knows nothing else."""
+        kind = KINDS["plugins"]
+        gates = (key for key, row in self.actual.rows.items() if key[0] == kind.name and row["name"] in GATES)
+        everywhere = (key for key in gates if not any(references(kind, self.actual.rows[key])))
+        yield from (key for key in everywhere if not self.match.wanted(*key))
+
     def _behind(self) -> frozenset[Key]:
-        """Routes that take, or would take, what a held one is to take: they keep their match and their gates."""
+        """Routes that would take what a held one is to take, perhaps without its gates."""
         waiting = [self.match.entity(*key) for key in self.held if key[0] == "routes" and not self.match.same(key)]
         if not waiting:
             return frozenset()
         crowd = Crowd(row for key, row in self.desired.rows.items() if key[0] == "routes")
         hidden = (other for one in waiting for other in crowd.near(one) if crowd.hides(one, other))
-        return frozenset(("routes", str(other["id"])) for other in hidden)
+        keys = {("routes", str(other["id"])) for other in hidden}
+        return frozenset(key for key in keys if not self.match.same(key))
 
     # -- comparing --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@
     await client.run()            until `stop()` is called or the task is cancelled
 
 `apply(update)` is awaited for one response at a time, in order; its result is the verdict on all of that response: None
-accepts it, a text rejects it with that text. What it raises ends `run`. The rules are in `xds.holdings`.
+accepts it, a text rejects it with that text. `Refused` from it ends the stream, as a lost connection does; anything
+else that it raises ends `run`. The rules are in `xds.holdings`.
 """
 
 import asyncio
@@ -109,7 +110,7 @@ class Client:
         self._shorten()
 
     async def run(self) -> None:
-        """Stay connected. Raises what `apply` raises, and nothing that a server or a network does."""
+        """Stay connected. Raises what `apply` raises but `Refused`, and nothing that a server or a network does."""
         failures = 0
         while not self._leaving.is_set():
             began = self._clock()
