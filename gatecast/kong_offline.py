@@ -37,7 +37,7 @@ from xds.snapshot import Snapshot
 
 PLUGINS = frozenset(
     {
-        "acl", "correlation-id", "cors", "ip-restriction", "jwt", "key-auth", "post-function", "pre-function",
+        "acl", "correlation-id", "cors", "ip-restriction", "jwt", "post-function", "pre-function",
         "rate-limiting", "request-size-limiting", "request-termination", "request-transformer", "response-transformer",
     }
 )  # fmt: skip

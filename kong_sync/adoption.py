@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 from kong_sync.answers import CODE
 from kong_sync.entities import KINDS, Entity, Kind, label, tenant
+from kong_sync.gates import GATES
 from kong_sync.states import Key, State, reference, references, unique
 from tenants.errors import Problem
 
@@ -165,6 +166,8 @@ def _dependants(desired: State, key: Key) -> Iterator[Key]:
     yield from desired.referring(*key)
     if kind == "plugins":
         yield from (one for one in references(KINDS[kind], entity) if one[0] != "services")
+        if entity["name"] in GATES and not any(references(KINDS[kind], entity)):  # it stands before all routes
+            yield from (one for one in desired.rows if one[0] == "routes")
         if service := reference(entity, "service"):
             yield from (user for user in desired.referring("services", service) if user[0] == "routes")
     if kind == "targets":

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def export(directory: Path | None, gateway: str, file: Path | None, shared_kong: bool, access: "Access") -> None:
     """Print our entities as a file of decK: those in a Kong, or with -f those that settings come to.
 
-    It has the keys of tenants in it: keep it as a secret.
+    It has the values of headers that settings set: keep it as a secret.
     """
     if directory is None and not gateway:
         raise Usage("--gateway: say whose entities of this Kong, or -f for those of a directory")
