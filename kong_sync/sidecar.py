@@ -21,7 +21,7 @@ from kong_sync.limits import TooMuch
 from kong_sync.model import TYPE_URLS, TenantSettings, World, shared, tenant
 from kong_sync.states import Key
 from kong_sync.translate import ALONE, Desired, Options, translate
-from kong_sync.verdicts import Fault, hurt, text
+from kong_sync.verdicts import Fault, hurt, text, unserved
 from tenants.errors import Refused, Unavailable
 from xds.client import Update
 
@@ -204,7 +204,7 @@ class Sidecar:
         changed = self._owed | (self.desired.changed or frozenset())
         found = await self._writer.bring(self.desired, None if whole else changed)
         self._lost, self._owed = whole and bool(found), changed if found else frozenset()
-        return found
+        return (*found, *unserved(self.desired))
 
     # -- ends -------------------------------------------------------------------------------------------------------
 

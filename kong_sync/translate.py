@@ -10,7 +10,7 @@ classes in use: routes, plugins, services, credentials of issuers, preflights.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,16 +31,14 @@ from kong_sync.issuers import Issuer
 from kong_sync.matching import rivals
 from kong_sync.model import World
 from kong_sync.names import Made
-from kong_sync.parts import CODE, Common, Part, part
-from kong_sync.upstreams import Pool, ServiceSpec, pool_entities, service_entity
+from kong_sync.parts import Common, Part, part
+from kong_sync.upstreams import Pool, ServiceSpec
+from kong_sync.uses import conflicts, is_preflight, made_of, services_of, uses_of
 from tenants.errors import Problem
 from tenants.policies import Cors
 
 Key = tuple[str, str]
 """(kind, id) of an entity."""
-
-_OPTIONAL = "anonymous"
-"""A use: some class lets requests without a token in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,8 @@ class Desired:
 
     `parts`: by tenant. `members`: the tenants of each class, sorted. `uses`: how many classes use a service, a pool,
     an issuer, ... `changed`: the keys of entities that are new, gone or other than in the value this one was made of;
-    None where there was none. Entities that did not change are the same objects.
+    None where there was none. Entities that did not change are the same objects. `unserved`: what of the settings Kong
+    cannot have, and in how many parts; `conflicts`: between issuers.
     """
 
     world: World
@@ -69,12 +68,13 @@ class Desired:
     members: Map[RouteClass, tuple[str, ...]] = Map()  # noqa: RUF009 - it is immutable
     uses: Map[Any, int] = Map()  # noqa: RUF009 - it is immutable
     preflights: Map[Preflight, frozenset[Cors]] = Map()  # noqa: RUF009 - it is immutable
+    unserved: Map[Problem, int] = Map()  # noqa: RUF009 - it is immutable
+    conflicts: tuple[Problem, ...] = ()
     changed: frozenset[Key] | None = None
 
     def problems(self) -> tuple[Problem, ...]:
         """What of the settings is not served as they say, each once."""
-        said = dict.fromkeys(problem for name in sorted(self.parts) for problem in self.parts[name].problems)
-        return (*said, *_conflicts(self))
+        return (*sorted(self.unserved, key=_place), *self.conflicts)
 
 
 def translate(
@@ -120,7 +120,7 @@ class _Draft:
         self._common = Common(self._shape, token_of(world.gateway), rivals(world.routes, self._shape.header))
         self._entities, self._parts = before.entities.mutate(), before.parts.mutate()
         self._members, self._uses = before.members.mutate(), before.uses.mutate()
-        self._preflights = before.preflights.mutate()
+        self._preflights, self._unserved = before.preflights.mutate(), before.unserved.mutate()
         self._came: dict[RouteClass, set[str]] = {}
         self._left: dict[RouteClass, set[str]] = {}
         self._stale: set[Any] = set()  # uses whose entities must be made anew
@@ -142,7 +142,16 @@ class _Draft:
             elif name in self._parts:
                 del self._parts[name]
             self._hosts_moved(name, old, new)
+            self._told(old.problems, -1)
+            self._told(new.problems, 1)
         return self
+
+    def _told(self, problems: Iterable[Problem], more: int) -> None:
+        for one in problems:
+            if count := self._unserved.get(one, 0) + more:
+                self._unserved[one] = count
+            else:
+                del self._unserved[one]
 
     def _hosts_moved(self, name: str, old: Part, new: Part) -> None:
         """By host, a route says its tenant's hosts, and no class tells when they change."""
@@ -167,9 +176,9 @@ class _Draft:
             moved = {
                 name for name in {*services, *world.services} if services.get(name) is not world.services.get(name)
             }
-            self._stale |= {use for use in self._before.uses if not moved.isdisjoint(_services(use))}
+            self._stale |= {use for use in self._before.uses if not moved.isdisjoint(services_of(use))}
             for one in self._before.members:
-                if one.service is not None and not moved.isdisjoint(_services(one.service)):
+                if one.service is not None and not moved.isdisjoint(services_of(one.service)):
                     self._left.setdefault(one, set())
         if old.keys is not world.keys:
             self._stale |= {use for use in self._before.uses if isinstance(use, Issuer)}
@@ -187,7 +196,7 @@ class _Draft:
         for one, new in moved.items():
             self._joined_by(one, before[one], new)
         self._settle()
-        changed = self._really()
+        changed, conflicts = self._really(), self._conflicts()
         return replace(
             self._before,
             world=self._world,
@@ -196,8 +205,15 @@ class _Draft:
             members=self._members.finish(),
             uses=self._uses.finish(),
             preflights=self._preflights.finish(),
+            unserved=self._unserved.finish(),
+            conflicts=conflicts,
             changed=changed,
         )
+
+    def _conflicts(self) -> tuple[Problem, ...]:
+        if not any(isinstance(use, Issuer) for use in self._stale):
+            return self._before.conflicts
+        return tuple(conflicts((use for use in self._uses if isinstance(use, Issuer)), self._world))
 
     def _really(self) -> frozenset[Key]:
         """Of what was touched, what differs now; what is again as it was is the same object."""
@@ -235,7 +251,7 @@ class _Draft:
     def _used(self, one: RouteClass, more: int) -> None:
         """A class came (1) or went (-1) with all it uses."""
         asked = preflight(one, self._shape, self._world.routes)
-        for use in (*_uses(one), *(((asked, one.cors),) if asked else ())):
+        for use in (*uses_of(one), *(((asked, one.cors),) if asked else ())):
             count = self._uses.get(use, 0) + more
             if count:
                 self._uses[use] = count
@@ -248,13 +264,13 @@ class _Draft:
         """Make what is used as it should be."""
         if any(isinstance(use, Issuer) for use in self._stale):
             self._issuers()
-        moved = {use if isinstance(use, Preflight) else use[0] for use in self._stale if _is_preflight(use)}
+        moved = {use if isinstance(use, Preflight) else use[0] for use in self._stale if is_preflight(use)}
         for asked in moved:
             self._preflight(asked)
         for use in self._stale:
             if isinstance(use, Pool | ServiceSpec | str):
-                old = tuple(_entities(use, self._shape.gateway, self._before.world))
-                new = tuple(_entities(use, self._shape.gateway, self._world)) if use in self._uses else ()
+                old = tuple(made_of(use, self._shape.gateway, self._before.world))
+                new = tuple(made_of(use, self._shape.gateway, self._world)) if use in self._uses else ()
                 self._replace(old, new)
 
     def _issuers(self) -> None:
@@ -313,38 +329,5 @@ def _members(old: tuple[str, ...], came: set[str], left: set[str]) -> tuple[str,
     return tuple(new)
 
 
-def _uses(one: RouteClass) -> Iterator[Any]:
-    if one.service is not None:
-        yield one.service
-        yield one.service.pool
-    if one.issuer is not None:
-        yield one.issuer
-    if one.optional:
-        yield _OPTIONAL
-
-
-def _is_preflight(use: Any) -> bool:
-    return isinstance(use, Preflight) or (isinstance(use, tuple) and isinstance(use[0], Preflight))
-
-
-def _services(use: Any) -> tuple[str, ...]:
-    """The services by whose documents a use is made."""
-    if isinstance(use, ServiceSpec):
-        return use.pool.services
-    return use.services if isinstance(use, Pool) else ()
-
-
-def _entities(use: Pool | ServiceSpec | str, gateway: str, world: World) -> Iterator[Made]:
-    if isinstance(use, Pool):
-        yield from pool_entities(gateway, use, world.services)
-    elif isinstance(use, ServiceSpec):
-        yield service_entity(gateway, use, world.services)
-    else:
-        yield from issuers.anonymous_entities(gateway)
-
-
-def _conflicts(desired: Desired) -> Iterator[Problem]:
-    used = [use for use in desired.uses if isinstance(use, Issuer)]
-    for kid in issuers.conflicts(used, desired.world.keys):
-        text = f"several issuers have a key named {kid!r}, and a Kong knows one: tokens of the others are refused"
-        yield Problem(CODE, "Gateway", desired.world.gateway.id if desired.world.gateway else "", "", text)
+def _place(problem: Problem) -> tuple[str, str, str]:
+    return problem.tenant, problem.id, problem.message

@@ -2,7 +2,7 @@
 Pure; called by `sidecar` and the writers.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from kong_sync.entities import KINDS, label
@@ -39,6 +39,12 @@ def hurt(fault: Fault, desired: Desired, among: Container[str]) -> frozenset[str
         return frozenset({name}) if name in among else frozenset()
     members = (names for one, names in desired.members.items() if kind == "class" and one.hash == name)
     return frozenset(name for names in members for name in names if name in among)
+
+
+def unserved(desired: Desired) -> Iterator[Fault]:
+    """What the settings say and Kong cannot have, whoever's it is. All else of them is brought into Kong."""
+    said = dict.fromkeys(str(one) for one in desired.problems() if one.severity == "error")
+    return (Fault(None, one) for one in said)
 
 
 def text(refused: Iterable[tuple[str, str]], faults: Iterable[Fault]) -> str | None:
