@@ -196,24 +196,24 @@ class _Draft:
         for one, new in moved.items():
             self._joined_by(one, before[one], new)
         self._settle()
-        changed, conflicts = self._really(), self._conflicts()
+        changed, uses = self._really(), self._uses.finish()
         return replace(
             self._before,
             world=self._world,
             entities=self._entities.finish(),
             parts=self._parts.finish(),
             members=self._members.finish(),
-            uses=self._uses.finish(),
+            uses=uses,
             preflights=self._preflights.finish(),
             unserved=self._unserved.finish(),
-            conflicts=conflicts,
+            conflicts=self._conflicts(uses),
             changed=changed,
         )
 
-    def _conflicts(self) -> tuple[Problem, ...]:
+    def _conflicts(self, uses: Iterable[Any]) -> tuple[Problem, ...]:
         if not any(isinstance(use, Issuer) for use in self._stale):
             return self._before.conflicts
-        return tuple(conflicts((use for use in self._uses if isinstance(use, Issuer)), self._world))
+        return tuple(conflicts((use for use in uses if isinstance(use, Issuer)), self._world))
 
     def _really(self) -> frozenset[Key]:
         """Of what was touched, what differs now; what is again as it was is the same object."""

@@ -1,5 +1,6 @@
-"""What route classes use and share: services, pools, issuers, preflights, and what these come to. Pure; `translate` counts
-the uses and calls these.
+"""What route classes use and share: services, pools, issuers, preflights, and what these come to. Pure.
+
+`translate` counts the uses and calls these.
 """
 
 from collections.abc import Iterable, Iterator
