@@ -29,6 +29,13 @@ from kong_sync.verdicts import Fault
 QUICK = Timers(period=0.02)
 BEFORE = kong_worlds.GATEWAY + TENANTS + limit("gone", 7)
 AFTER = kong_worlds.GATEWAY + TENANTS.replace("requests: 5", "requests: 6") + limit("new", 8)
+ABSENT = """
+---
+kind: Route
+id: plain
+match: {prefix: /plain, headers: {x-beta: {present: false}}}
+service: orders
+"""
 WORDS = "the moon is in the wrong house"
 
 
@@ -203,6 +210,27 @@ async def test_a_catch_all_that_kong_refuses_is_told_tenants_are_served_and_the_
             assert (await sidecars.inner(on).reconcile()).faults == ()
             assert "gatecast.edge.~unknown" in [one["name"] for one in sidecars.rows(kong, "routes")]
             assert (sidecars.inner(on).problem, on.registry.get_sample_value("gatecast_kong_faults")) == ("", 0)
+
+
+async def test_a_route_that_kong_cannot_have_is_told_once_all_else_is_served_and_it_is_forgotten_when_mended() -> None:
+    strange = kong_worlds.GATEWAY + ABSENT + TENANTS
+    async with (
+        Double(timers=QUICK).serving() as kong,
+        planes.plane(strange) as served,
+        sidecars.sidecar(served, kong) as on,
+    ):
+        await sidecars.applied(on, served)
+        (stream,) = served.plane.hub.clients.values()
+        assert "Route/plain: Kong cannot ask that the header 'x-beta' is absent" in stream.of("TENANTS").error
+        assert (sidecars.inner(on).refused, limits(kong)) == ({}, {"acme": 5})
+        assert on.registry.get_sample_value("gatecast_kong_faults") == 1
+        await served.apply(limit("beta", 7))
+        await sidecars.applied(on, served)
+        assert stream.of("TENANTS").rejections == 1, "told once"
+        assert limits(kong) == {"acme": 5, "beta": 7}
+        await served.drop(("Route", "plain"))
+        await sidecars.applied(on, served)
+        assert (sidecars.inner(on).problem, on.registry.get_sample_value("gatecast_kong_faults")) == ("", 0)
 
 
 async def test_a_tenant_that_kong_does_not_let_go_is_out_of_its_routes_and_told_and_goes_at_the_next_look() -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import planes
-from kong_double.double import Double
-from kong_double.transport import Direct
 
 from gatecast.addresses import Address
 from gatecast.kong import Running, Told, running
+from kong_double.double import Double
+from kong_double.transport import Direct
 from kong_sync.admin import Access
 from kong_sync.entities import KINDS
 from kong_sync.runner import Pace
@@ -82,6 +82,11 @@ def rows(kong: Double, kind: str) -> list[dict[str, Any]]:
 def writes(kong: Double) -> list[tuple[str, str]]:
     """Calls that change something, but for those about the lease."""
     return [(one.method, one.path) for one in kong.calls if one.method != "GET" and "consumers" not in one.path]
+
+
+def reads(kong: Double) -> list[str]:
+    """Calls that only ask. The lease is renewed by the clock, with a PATCH, and so is in neither list."""
+    return [one.path for one in kong.calls if one.method == "GET"]
 
 
 async def pause() -> None:
