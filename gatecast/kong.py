@@ -23,13 +23,14 @@ from prometheus_client import CollectorRegistry
 from gatecast.about import version
 from gatecast.addresses import Address
 from gatecast.collector import tune_gc
+from gatecast.exits import NotFound
 from gatecast.kong_pages import app
 from gatecast.web import serving
 from kong_sync import admin
 from kong_sync.admin import Access, Admin
-from kong_sync.answers import About, doubts
+from kong_sync.answers import About, Missing, doubts
 from kong_sync.backups import keeper
-from kong_sync.database import GUARD, Database, Guard
+from kong_sync.database import GUARD, Backup, Database, Guard
 from kong_sync.executor import Executor
 from kong_sync.gauges import Gauges
 from kong_sync.kept import Kept
@@ -93,6 +94,8 @@ class Running:
     client: Client | None = None
     port: int = 0
     waiting: str = "Kong has not answered yet"
+    stranger: str = ""
+    """That the control plane says all of another gateway, "" if it does not."""
 
     @property
     def unready(self) -> str:
@@ -101,8 +104,8 @@ class Running:
             return self.waiting
         if self.runner.waiting:
             return self.runner.waiting
-        if self.sidecar.outage:
-            return self.sidecar.outage
+        if self.stranger or self.sidecar.outage:
+            return self.stranger or self.sidecar.outage
         return "" if self.sidecar.complete else "settings have not come yet, or are being written"
 
 
@@ -141,28 +144,14 @@ async def _work(
         return
     who = f"{told.node}@{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
     leases = None if about.dbless else Leases(kong, told.gateway, who, wall=wall)
-    database: Database | None = None
-    backup = keeper(told.backups, told.gateway, ours(told.gateway)) if told.backups else lambda _state: None
-    if leases is None:
-        if told.proxy:
-            log.warning("kong", doubt="--proxy is not asked: without a database all is in effect at once")
-        writer: Whole | Database = Whole(kong, on.gauges, guard=told.guard, backup=backup)
-    else:
-        executor = Executor(
-            kong, partial(_wait, told, kong), on.gauges,
-            leases=leases, probe=Probe(kong, told.gateway, told.proxy) if told.proxy else None,
-            stopping=on.stopping, clock=clock, sleep=sleep,
-        )  # fmt: skip
-        writer = database = Database(
-            kong, told.gateway, executor, on.gauges, guard=told.guard, backup=backup, leases=leases
-        )
+    writer = _whole(told, on, kong) if leases is None else _database(told, on, kong, leases, clock, sleep)
     sidecar = Sidecar(writer, on.gauges, options=Options(told.alone), wall=wall)
     kept = Kept(sidecar.apply, told.state, told.gateway) if told.state else None
     build = f"gatecast {version()} kong {about.version}"
-    apply = _meant(told.gateway, kept.apply if kept else sidecar.apply)
+    apply = _meant(told.gateway, on, kept.apply if kept else sidecar.apply)
     client = Client(channel(told), Node(told.node, told.gateway, build), apply, backoff=told.backoff)
-    if kept is not None and database is not None:
-        await _resume(kept, sidecar, database, Options(told.alone))
+    if kept is not None and isinstance(writer, Database):
+        await _resume(kept, sidecar, writer, Options(told.alone))
     for url in TYPE_URLS.values():
         client.subscribe(url, held=kept.versions(url) if kept else None)
     pace = Pace(AGAIN, told.pace.lease, told.pace.soon) if about.dbless else told.pace
@@ -179,16 +168,50 @@ async def _work(
             kept.save()
 
 
+def _whole(told: Told, on: Running, kong: Admin) -> Whole:
+    if told.proxy:
+        log.warning("kong", doubt="--proxy is not asked: without a database all is in effect at once")
+    return Whole(kong, on.gauges, guard=told.guard, backup=_backup(told))
+
+
+def _database(
+    told: Told,
+    on: Running,
+    kong: Admin,
+    leases: Leases,
+    clock: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
+) -> Database:
+    executor = Executor(
+        kong, partial(_wait, told, kong), on.gauges,
+        leases=leases, probe=Probe(kong, told.gateway, told.proxy) if told.proxy else None,
+        stopping=on.stopping, clock=clock, sleep=sleep,
+    )  # fmt: skip
+    return Database(kong, told.gateway, executor, on.gauges, guard=told.guard, backup=_backup(told), leases=leases)
+
+
+def _backup(told: Told) -> Backup:
+    return keeper(told.backups, told.gateway, ours(told.gateway)) if told.backups else lambda _state: None
+
+
 async def _first(told: Told, on: Running, kong: Admin, sleep: Callable[[float], Awaitable[None]]) -> About | None:
     """What Kong says of itself, once it answers; None if we are asked to end before. Raises Refused."""
     while not on.stopping.is_set():
         try:
             return await _reach(kong)
+        except Missing:
+            raise nobody(told.access) from None
         except Unavailable as error:
             on.waiting = str(error)
             log.warning("kong", why=on.waiting)
             await sleep(min(1.0, told.backoff.most))
     return None
+
+
+def nobody(access: Access) -> NotFound:
+    """The error for a place where something answers that is no Admin API."""
+    named = f"no workspace {access.workspace!r}, or no Admin API," if access.workspace else "no Admin API"
+    return NotFound(f"there is {named} of Kong at {access.url}: it answers 404")
 
 
 async def _reach(kong: Admin) -> About:
@@ -205,21 +228,19 @@ def _wait(told: Told, kong: Admin) -> float:
     return kong.about.wait if told.single else kong.about.wait_everywhere
 
 
-def _meant(gateway: str, apply: Apply) -> Apply:
+def _meant(gateway: str, on: Running, apply: Apply) -> Apply:
     """Rejects all that is said while it is of another gateway: where there is one alone, a server tells everybody of
-    that one."""
-    wrong = ""
+    that one. The log says it once, however often the server tries again."""
 
     async def meant(update: Update) -> str | None:
-        nonlocal wrong
-        for one in update.resources:
-            kind, _, name = one.name.partition("/")
+        said = on.stranger
+        for kind, _, name in (one.name.partition("/") for one in update.resources):
             if kind == "Gateway":
                 wrong = f"the control plane has no gateway {gateway!r}, but {name!r}: say --gateway {name}"
-                wrong = "" if name == gateway else wrong
-        if wrong:
-            log.error("refused", why=wrong)
-        return wrong or await apply(update)
+                on.stranger = "" if name == gateway else wrong
+        if on.stranger != said and on.stranger:
+            log.error("refused", why=on.stranger)
+        return on.stranger or await apply(update)
 
     return meant
 

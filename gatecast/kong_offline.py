@@ -14,6 +14,7 @@ from pathlib import Path
 from immutables import Map
 
 from gatecast.exits import Conflict, NotFound, Usage
+from gatecast.kong import nobody
 from gatecast.offline import load
 from gatecast.output import counted, note
 from kong_sync.admin import Access, Admin, connected
@@ -129,8 +130,7 @@ async def reached(access: Access) -> AsyncIterator[Admin]:
         try:
             kong = await stack.enter_async_context(connected(access))
         except Missing:
-            named = f"no workspace {access.workspace!r}, or no Admin API," if access.workspace else "no Admin API"
-            raise NotFound(f"there is {named} of Kong at {access.url}: it answers 404") from None
+            raise nobody(access) from None
         yield kong
 
 

@@ -100,9 +100,7 @@ def told(access: "Access", gateway: str, node: str, given: Mapping[str, Any], **
 
 def _of_deck(_context: click.Context, _option: click.Parameter, given: str | None) -> None:
     if given:
-        raise Usage(
-            "-s is decK's: settings are a directory, -f DIR; a file goes back with gatecast kong restore FILE"
-        )
+        raise Usage("-s is decK's: settings are a directory, -f DIR; a file goes back with gatecast kong restore FILE")
 
 
 def settings(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from kong_sync.model import World
 from kong_sync.phases import Change, Plan
 from kong_sync.states import EMPTY, State
 from kong_sync.translate import Options, translate
+from kong_sync.verdicts import Fault
 from kong_sync.whole import lost, named
 from tenants.errors import Problem, Refused
 
@@ -58,9 +59,16 @@ def of_file(file: Path, gateway: str) -> Wanted:
 
 async def compared(on: Opened, wanted: Wanted) -> dict[str, Any]:
     """What leads this Kong there, as JSON; nothing is written."""
+    return await _shown(on, wanted, await _planned(on, wanted))
+
+
+async def _planned(on: Opened, wanted: Wanted) -> Plan:
     await on.database.look()
     await on.database.hold(wanted.rows)
-    made = on.database.planned()
+    return on.database.planned()
+
+
+async def _shown(on: Opened, wanted: Wanted, made: Plan) -> dict[str, Any]:
     if on.whole is None:
         return _with(data(made), wanted.problems)
     found = data(await _replaced(on, wanted.state, made))
@@ -70,16 +78,24 @@ async def compared(on: Opened, wanted: Wanted) -> dict[str, Any]:
 async def brought(on: Opened, wanted: Wanted) -> dict[str, Any]:
     """Do it; what was done, and what Kong refused. Raises limits.TooMuch, Conflict, Unavailable."""
     async with writing(on):
-        found = await compared(on, wanted)
+        made = await _planned(on, wanted)
+        found = await _shown(on, wanted, made)
         if on.whole is not None:
             faults = await on.whole.give(wanted.state)
-        else:
-            if found["waits"]:
-                note(f"{found['waits']} times it waits until what was written is in effect, before it goes on")
-            faults = await on.database.converge()
-            await on.database.settle()
-            found = done(found, on.database.planned()) if faults else found
+            return _with(found, tuple(one.text for one in faults))
+        faults = await _written(on, made)
+        found = done(found, on.database.planned()) if faults else found
     return _with(found, tuple(one.text for one in faults))
+
+
+async def _written(on: Opened, made: Plan) -> tuple[Fault, ...]:
+    """Carry out a plan, and wait until it is in effect."""
+    on.database.allow(made)
+    if made.waits:
+        note(f"{made.waits} times it waits until what was written is in effect, before it goes on")
+    faults = await on.database.converge()
+    await on.database.settle()
+    return faults
 
 
 def done(found: dict[str, Any], left: Plan) -> dict[str, Any]:

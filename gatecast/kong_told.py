@@ -67,12 +67,12 @@ def about(found: dict[str, Any]) -> str:
 def _change(one: dict[str, Any], *, wide: bool) -> Iterator[str]:
     word, colour, _sign = WORDS[one["change"]]
     yield paint(f"{word} {clean(one['name'])}", colour)
-    if one["change"] == "updated" or wide:
-        for field in one["fields"]:
-            if field["before"] is not None:
-                yield paint(f"  -  {clean(field['path'])}: {_value(field['before'])}", "red")
-            if field["after"] is not None:
-                yield paint(f"  +  {clean(field['path'])}: {_value(field['after'])}", "green")
+    fields = one["fields"] if one["change"] == "updated" or wide else ()
+    for field in fields:
+        if field["before"] is not None:
+            yield paint(f"  -  {clean(field['path'])}: {_value(field['before'])}", "red")
+        if field["after"] is not None:
+            yield paint(f"  +  {clean(field['path'])}: {_value(field['after'])}", "green")
 
 
 def _value(value: Any) -> str:

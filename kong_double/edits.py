@@ -154,10 +154,11 @@ def _plain_edits(config: Json, pairs: list[tuple[str, str]]) -> list[tuple[str, 
     pairs = [one for one in pairs if one[0].lower() not in gone]
     renamed = {old.lower(): new for old, new in _pairs(config["rename"]["headers"])}
     pairs = [(renamed.get(name.lower(), name), value) for name, value in pairs]
-    for verb, wanted in (("replace", True), ("add", False)):
-        for name, value in _pairs(config[verb]["headers"]):
-            if any(one.lower() == name.lower() for one, _value in pairs) is wanted:
-                pairs = [*(one for one in pairs if one[0].lower() != name.lower()), (name, value)]
+    verbs = (("replace", True), ("add", False))
+    edits = ((one, wanted) for verb, wanted in verbs for one in _pairs(config[verb]["headers"]))
+    for (name, value), wanted in edits:
+        if any(one.lower() == name.lower() for one, _value in pairs) is wanted:
+            pairs = [*(one for one in pairs if one[0].lower() != name.lower()), (name, value)]
     return [*pairs, *_pairs(config["append"]["headers"])]
 
 
@@ -191,28 +192,66 @@ def functions_header(passage: Passage, row: Json, response: Response) -> Respons
 
 def _pdk(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
     """What Lua may call. `told`: the headers it sets on the answer."""
-    headers = passage.notes.setdefault("headers", {})
+    return {**_ngx(passage), **_asked(passage), **_changed(passage, told), **_known(passage)}
 
-    def all_headers(*_: Any) -> Any:
-        found: dict[str, list[str]] = {}
-        for name, value in passage.request.headers:
-            found.setdefault(name.lower().replace("_", "-"), []).append(value)
-        return lua.table({name: values[0] if len(values) == 1 else values for name, values in found.items()})
 
-    def one_header(name: str) -> str | None:
-        values = passage.request.values(name) or passage.request.values(name.replace("-", "_"))
-        return values[0] if values else None
+def _all_headers(passage: Passage) -> Any:
+    found: dict[str, list[str]] = {}
+    for name, value in passage.request.headers:
+        found.setdefault(name.lower().replace("_", "-"), []).append(value)
+    return lua.table({name: values[0] if len(values) == 1 else values for name, values in found.items()})
 
-    def set_header(name: str, value: Any) -> None:
-        passage.set(name, str(value))
+
+def _ngx(passage: Passage) -> dict[str, Any]:
+    """What is nginx' own."""
 
     def raw() -> str:
         lines = "".join(f"{name}: {value}\r\n" for name, value in passage.original.headers)
         return f"{passage.original.method} {passage.original.target} HTTP/1.1\r\n{lines}\r\n"
 
+    request = passage.request
+    return {
+        "ngx.req.get_headers": lambda *_: _all_headers(passage),
+        "ngx.req.get_method": lambda: request.method,
+        "ngx.req.raw_header": raw,
+        "ngx.req.set_header": lambda name, value: passage.set(name, str(value)),
+        "ngx.req.clear_header": lambda name: passage.set(name),
+        "ngx.decode_base64": lua.decode_base64,
+        "ngx.sha1_bin": lua.sha1_bin(),
+        "ngx.time": lambda: int(passage.wall()),
+        "ngx.now": passage.wall,
+        "ngx.null": None,
+        "ngx.re.find": lua.find,
+        "ngx.re.gsub": lua.gsub,
+        "ngx.var": lua.table({"host": request.header("host").partition(":")[0], "uri": request.path}),
+    }
+
+
+def _asked(passage: Passage) -> dict[str, Any]:
+    """What the request says."""
+    request = passage.request
+
+    def one_header(name: str) -> str | None:
+        values = request.values(name) or request.values(name.replace("-", "_"))
+        return values[0] if values else None
+
+    return {
+        "kong.request.get_header": one_header,
+        "kong.request.get_headers": lambda *_: _all_headers(passage),
+        "kong.request.get_method": lambda: request.method,
+        "kong.request.get_path": lambda: request.path,
+        "kong.request.get_raw_path": lambda: request.path,
+        "kong.request.get_host": lambda: request.header("host").rpartition(":")[0] or request.header("host"),
+        "kong.request.get_query_arg": lambda name: dict(request.query).get(name),
+    }
+
+
+def _changed(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
+    """What Lua does to the request and the answer."""
+    headers = passage.notes.setdefault("headers", {})
+
     def answer_header(name: str, value: Any) -> None:
-        told[name] = str(value)
-        headers[name] = str(value)
+        told[name] = headers[name] = str(value)
 
     def upstream(name: str) -> None:
         passage.upstream = name
@@ -223,36 +262,21 @@ def _pdk(passage: Passage, told: dict[str, str | None]) -> dict[str, Any]:
     def set_path(path: str) -> None:
         passage.path = path
 
-    request = passage.request
     return {
-        "ngx.req.get_headers": all_headers,
-        "ngx.req.get_method": lambda: request.method,
-        "ngx.req.raw_header": raw,
-        "ngx.req.set_header": set_header,
-        "ngx.req.clear_header": lambda name: passage.set(name),
-        "ngx.decode_base64": lua.decode_base64,
-        "ngx.sha1_bin": lua.sha1_bin(),
-        "ngx.time": lambda: int(passage.wall()),
-        "ngx.now": passage.wall,
-        "ngx.null": None,
-        "ngx.re.find": lua.find,
-        "ngx.re.gsub": lua.gsub,
-        "ngx.var": lua.table({"host": request.header("host").partition(":")[0], "uri": request.path}),
-        "kong.request.get_header": one_header,
-        "kong.request.get_headers": all_headers,
-        "kong.request.get_method": lambda: request.method,
-        "kong.request.get_path": lambda: request.path,
-        "kong.request.get_raw_path": lambda: request.path,
-        "kong.request.get_host": lambda: request.header("host").rpartition(":")[0] or request.header("host"),
-        "kong.request.get_query_arg": lambda name: dict(request.query).get(name),
-        "kong.response.get_source": lambda: passage.notes.get("source", "service"),
         "kong.response.set_header": answer_header,
         "kong.response.exit": None,
         "kong.service.set_upstream": upstream,
-        "kong.service.request.set_header": set_header,
+        "kong.service.request.set_header": lambda name, value: passage.set(name, str(value)),
         "kong.service.request.clear_header": lambda name: passage.set(name),
         "kong.service.request.set_path": set_path,
         "kong.client.authenticate": authenticate,
+    }
+
+
+def _known(passage: Passage) -> dict[str, Any]:
+    """What Kong has found out."""
+    return {
+        "kong.response.get_source": lambda: passage.notes.get("source", "service"),
         "kong.client.get_consumer": lambda: lua.table(passage.consumer) if passage.consumer else None,
         "kong.client.get_credential": lambda: lua.table(passage.credential) if passage.credential else None,
         "kong.client.get_forwarded_ip": lambda: passage.original.peer,

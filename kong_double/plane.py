@@ -230,9 +230,8 @@ class Plane:
         table = self.view.plugins["plugins"]
         if self._rows is None or self._rows[0] is not table:
             made: dict[str, dict[tuple[str, str, str], Json]] = defaultdict(dict)
-            for row in table.values():
-                if row["enabled"]:
-                    made[row["name"]][_scope(row)] = row
+            for row in (one for one in table.values() if one["enabled"]):
+                made[row["name"]][_scope(row)] = row
             self._rows = table, dict(made)
         return self._rows[1]
 

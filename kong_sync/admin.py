@@ -251,7 +251,8 @@ class Admin:
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise Refused(f"the address of the Admin API cannot be used: {error}") from None
         except httpx.TransportError as error:
-            raise Unavailable(f"{what}: {type(error).__name__} {error}".rstrip()) from None
+            why = f"{type(error).__name__} {error}".rstrip()
+            raise Unavailable(f"{what}: the Admin API at {self._http.base_url} does not answer ({why})") from None
         if answer.is_success or answer.status_code == httpx.codes.NOT_MODIFIED:
             return answer
         again = answer.headers.get("retry-after", "")

@@ -45,8 +45,12 @@ def loaded(file: Path) -> list[tuple[str, Entity]]:
     """The entities of a file. Raises Refused."""
     try:
         data = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise Refused(f"{file}: {getattr(error, 'strerror', None) or ' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise Refused(f"{file}: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError:
+        raise Refused(f"{file}: it is no text in UTF-8") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise Refused(f"{file}: {' '.join(str(error).split())}") from None
     try:
         rows = deck.read(data)
     except Refused as error:

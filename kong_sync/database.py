@@ -61,6 +61,7 @@ class Database:
         self._kong, self._gateway, self._executor, self._gauges = kong, gateway, executor, gauges
         self._guard, self._backup, self._leases, self._book = guard, backup, leases, Book(kong)
         self._entities: Desired | None = None  # of which `wanted` is the short form
+        self._new = set[Key]()  # created for what is not settled yet: a tenant of it may be refused
 
     async def look(self) -> tuple[str, ...]:
         """List what Kong holds; what of it is not as we left it, in words."""
@@ -143,15 +144,21 @@ class Database:
                     self.mirror = self.mirror.shared(self.wanted)
                 return tuple(faults)
 
+    def allow(self, made: Plan) -> None:
+        """Raises limits.TooMuch if the guard does not let this plan happen."""
+        guard = self._guard
+        limits.check(made, force=guard.force, share=guard.share, few=guard.few, new=self._new)
+
     async def settle(self) -> None:
-        """Return when all that was written is in effect."""
+        """Return when all that was written is in effect. What is there then is no longer new."""
         await self._executor.settle()
+        self._new = set()
 
     def _granted(self, made: Plan, before: frozenset[Key] | None) -> frozenset[Key]:
         """The deletions that the guard lets happen; what is left of them after a failure needs no other word."""
         gone = frozenset((one.kind, one.id) for one in made.changes if one.after is None)
         if before is None or not gone <= before:
-            limits.check(made, force=self._guard.force, share=self._guard.share, few=self._guard.few)
+            self.allow(made)
         return gone | (before or gone)
 
     async def _carried_out(self, made: Plan) -> tuple[Failed, ...]:
@@ -163,6 +170,7 @@ class Database:
         if len(made.changes) > MANY or any(change.after is None for change in made.changes):
             self._backup(self.mirror.ours)
         log.info("plan", waits=made.waits, **summary.totals(made))
+        self._new |= {(one.kind, one.id) for one in made.changes if one.before is None}
         mirror, unlike, done = self.mirror, dict[Key, None](), Counter[str]()
         self.mirror = None  # until all answers are there
 

@@ -8,16 +8,16 @@ entities alone; what others have is never in a step. Compared are short forms (`
 order by `order`. After a step that failed, plan again with what failed in `held`, or in `kept` if it was to go.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from kong_sync import order
+from kong_sync import order, routing
 from kong_sync.adoption import Match, closed_over, faults
-from kong_sync.entities import KINDS
+from kong_sync.entities import KINDS, Entity
 from kong_sync.gates import GATES
 from kong_sync.phases import Change, Plan
 from kong_sync.routing import Crowd
-from kong_sync.states import EMPTY, Key, State, references
+from kong_sync.states import EMPTY, Key, State, reference, references
 from kong_sync.work import Work
 from tenants.errors import Problem
 
@@ -91,10 +91,13 @@ class _Draft:
     def keep(self, keys: Iterable[Key]) -> None:
         """Leave these of Kong as they are, though nobody wants them, with what they need. To be done before `hold`."""
         self.kept = frozenset(keys)
-        todo = [key for key in self.kept if key in self.actual.rows]
+        self._stay(self.kept)
+
+    def _stay(self, keys: Iterable[Key]) -> None:
+        todo = list(keys)
         while todo:
             key = todo.pop()
-            if key in self._fixed or self.match.wanted(*key):
+            if key in self._fixed or key not in self.actual.rows or self.match.wanted(*key):
                 continue
             self._fixed.add(key)
             above = [*references(KINDS[key[0]], self.actual.rows[key])]
@@ -104,7 +107,7 @@ class _Draft:
     def hold(self, keys: Iterable[Key]) -> None:
         """Leave these as they are in Kong, with what protects them."""
         self.held = closed_over(self.desired, keys)
-        while more := self._behind() - self.held:
+        while more := (self._behind() | self._beneath()) - self.held:
             self.held = closed_over(self.desired, self.held | more)
         for kind, id_ in self.held:
             mine = kind, self.match.id(kind, id_)
@@ -131,10 +134,60 @@ class _Draft:
         waiting = [self.match.entity(*key) for key in self.held if key[0] == "routes" and not self.match.same(key)]
         if not waiting:
             return frozenset()
-        crowd = Crowd(row for key, row in self.desired.rows.items() if key[0] == "routes")
+        free = (key for key in self.desired.rows if key[0] == "routes" and key not in self.held)
+        crowd = Crowd(self.desired.rows[key] for key in free if not self.match.same(key))
         hidden = (other for one in waiting for other in crowd.near(one) if crowd.hides(one, other))
-        keys = {("routes", str(other["id"])) for other in hidden}
-        return frozenset(key for key in keys if not self.match.same(key))
+        return frozenset(("routes", str(other["id"])) for other in hidden)
+
+    def _beneath(self) -> frozenset[Key]:
+        """What must stay because a route does: the routes before it whose requests would fall to it, and its service
+        if that is to point elsewhere. Routes that nobody wants any more stay at once."""
+        found: set[Key] = set()
+        while left := self._remaining():
+            found |= {("services", one) for row in left.values() if (one := self._elsewhere(reference(row, "service")))}
+            before = self._uncovering(left)
+            wanted = {key: self.match.wanted(*key) for key in before}
+            found |= {("routes", one) for one in wanted.values() if one}
+            gone = [key for key, one in wanted.items() if not one]
+            self._stay(gone)
+            if not gone:
+                break
+        return frozenset(found)
+
+    def _remaining(self) -> dict[Key, Entity]:
+        """Routes of Kong that reach something and stay as they are, though they or their gates are wanted otherwise."""
+        held = ((key[0], self.match.id(*key)) for key in self.held if key[0] == "routes")
+        keys = {mine for mine in held if mine in self.actual.rows}
+        keys |= {key for key in self._fixed if key[0] == "routes"}
+        return {key: row for key in keys if reference(row := self.actual.rows[key], "service")}
+
+    def _elsewhere(self, service: str) -> str:
+        """The desired id of a service in Kong that is to point elsewhere, else ""."""
+        before = self.actual.get("services", service)
+        wanted = self.match.wanted("services", service) if before else ""
+        after = self.desired.get("services", wanted)
+        return wanted if before and after and order.moved(before, after) else ""
+
+    def _uncovering(self, left: Mapping[Key, Entity]) -> set[Key]:
+        """Routes of Kong that would leave these something of what they take before them."""
+        parts = {key[1]: found for key, row in self.actual.rows.items() if (found := self._leaving(key, row))}
+        crowd = Crowd(self.actual.rows["routes", id_] for id_ in parts)
+        pairs = ((low, row) for low in left.values() for row in crowd.near(low))
+        return {
+            ("routes", str(row["id"]))
+            for low, row in pairs
+            if any(crowd.hides(row, low, part) for part in parts[row["id"]])
+        }
+
+    def _leaving(self, key: Key, row: Entity) -> list[routing.Match]:
+        """What a route of Kong gives to others, in parts: all of it if it gets another place among them."""
+        if key[0] != "routes" or key in self._fixed:
+            return []
+        wanted = self.match.wanted(*key)
+        if ("routes", wanted) in self.held:
+            return []
+        after = self.match.entity("routes", wanted) if wanted else None
+        return routing.lost(row, after if after and routing.ranked_alike(row, after) else None)
 
     # -- comparing --------------------------------------------------------------------------------------------------
 

@@ -75,8 +75,7 @@ def _beyond(fields: Fields, value: Mapping[str, Any], *, unknown: bool) -> Itera
     for name, given in value.items():
         about = fields.get(name)
         if about is None:
-            if unknown:
-                yield name, given
+            yield from ((name, given),) if unknown else ()
         elif about["type"] == "record" and isinstance(given, Mapping):
             if inner := dict(_beyond(fields_of(about), given, unknown=unknown)):
                 yield name, inner

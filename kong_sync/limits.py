@@ -4,8 +4,11 @@ Called before a plan is carried out. `force` is the digest of the plan as it was
 for exactly that plan and no other.
 """
 
+from collections.abc import Collection
+
 from kong_sync.digest import digest
 from kong_sync.phases import Plan
+from kong_sync.states import Key
 from tenants.errors import Refused
 
 SHARE = 0.2
@@ -20,12 +23,14 @@ class TooMuch(Refused):
         self.digest = forced_by
 
 
-def check(plan: Plan, *, force: str = "", share: float = SHARE, few: int = FEW) -> None:
+def check(
+    plan: Plan, *, force: str = "", share: float = SHARE, few: int = FEW, new: Collection[Key] = frozenset()
+) -> None:
     """Raises TooMuch if the plan deletes all of ours, or more than `share` of it and more than `few`.
 
-    What goes along with something else counts too.
+    What goes along with something else counts too. What is `new` does not: it is taken back.
     """
-    deleted = sum(change.after is None for change in plan.changes)
+    deleted = sum(change.after is None and (change.kind, change.id) not in new for change in plan.changes)
     if not deleted or (deleted < plan.ours and deleted <= max(few, share * plan.ours)):
         return
     mine = digest(plan)

@@ -99,7 +99,7 @@ def _rows(work: Work) -> _Rows:
     uncovered = {key for key, row in ended.items() if gates.uncovers(row, last, _service_of(work))}
     late = {gates.natural(row): row for key, row in ended.items() if key not in uncovered}
     late |= {gates.natural(row): row for key, row in work.drops.items() if key[0] == "plugins" and key not in ended}
-    moved = [(key, before, after) for key, before, after in work.put_of("services") if before and _moved(before, after)]
+    away = [(key, before, after) for key, before, after in work.put_of("services") if before and moved(before, after)]
     now = gates.finder(work.actual, {})
     placed = {key[1]: gates.natural(row) for key, _before, row in puts if key not in ended and _placed(now, row)}
     added = {key: row for key, row in over.items() if row is not None and key not in placed.values()}
@@ -114,8 +114,8 @@ def _rows(work: Work) -> _Rows:
         finds,
         uncovered=frozenset(uncovered),
         ended=frozenset(ended),
-        retargeted=tuple(one for one in moved if one[2].get("enabled", True)),
-        disabled=tuple(after for _key, _before, after in moved if not after.get("enabled", True)),
+        retargeted=tuple(one for one in away if one[2].get("enabled", True)),
+        disabled=tuple(after for _key, _before, after in away if not after.get("enabled", True)),
     )
 
 
@@ -126,7 +126,7 @@ def _placed(now: gates.Find, row: Entity) -> bool:
     return gates.acting(now, row["name"], reference(row, "route"), reference(row, "service")) is not None
 
 
-def _moved(before: Entity, after: Entity) -> bool:
+def moved(before: Entity, after: Entity) -> bool:
     return any(before.get(name) != after.get(name) for name in WHERE)
 
 

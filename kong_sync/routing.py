@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, product
 from dataclasses import dataclass
 from typing import Any
 
@@ -232,9 +233,9 @@ def _hiders(shapes: set[Shape]) -> dict[Shape, set[Shape]]:
             by_path[_literal(path)].append((one, path))
     found: dict[Shape, set[Shape]] = defaultdict(set)
     for literal, here in by_path.items():
-        for start in range(len(literal) + 1):
-            for long, short in ((a, b) for a in here for b in by_path.get(literal[:start], ())):
-                _compare(found, long, short)
+        prefixes = (by_path.get(literal[:start], ()) for start in range(len(literal) + 1))
+        for long, short in product(here, chain.from_iterable(prefixes)):
+            _compare(found, long, short)
     return found
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Response
@@ -112,18 +113,10 @@ def routes(plane: Plane) -> APIRouter:
     """Of this plane."""
     router = APIRouter(tags=["tenants"])
 
-    def shown(tenant: str, route: str, pattern: str) -> Response:
-        catalog = plane.catalog
-        one = _tenant(catalog, tenant)
-        if route and route not in catalog.routes:
-            raise Error(404, "not_found", f"there is no route {route!r} in force")
-        found = [_effective(catalog, gateway, one, route) for gateway in _gateways(catalog, one, pattern)]
-        return answer(Effective(tenant=tenant, revision=catalog.revision, gateways=tuple(found)))
-
     @router.get("/tenants/{id}/effective", response_model=Effective, responses=fails(404))
     async def effective(id: str, route: str = "") -> Response:
         """The settings in force for a tenant, each field with the document that says it."""
-        return shown(id, route, "*")
+        return _shown(plane.catalog, id, route, "*")
 
     @router.get("/settings/effective", response_model=Effective, responses=fails(404))
     async def scoped(tenant: str, scope: Scope = "gateway.*", route: str = "") -> Response:
@@ -131,7 +124,7 @@ def routes(plane: Plane) -> APIRouter:
         kind, dot, pattern = scope.partition(".")
         if kind != "gateway" or not dot:
             raise Error(422, "invalid_parameter", f"scope: {scope!r} is not known: gateway.<id>, or gateway.*")
-        return shown(tenant, route, pattern)
+        return _shown(plane.catalog, tenant, route, pattern)
 
     @router.get("/tenants/{id}/resources", response_model=OwnResources, responses=fails(404))
     async def resources(id: str) -> Response:
@@ -151,6 +144,14 @@ def routes(plane: Plane) -> APIRouter:
         return answer(ParityPage(tenant=id, revision=catalog.revision, policies=tuple(found)))
 
     return router
+
+
+def _shown(catalog: Catalog, tenant: str, route: str, pattern: str) -> Response:
+    one = _tenant(catalog, tenant)
+    if route and route not in catalog.routes:
+        raise Error(404, "not_found", f"there is no route {route!r} in force")
+    found = [_effective(catalog, gateway, one, route) for gateway in _gateways(catalog, one, pattern)]
+    return answer(Effective(tenant=tenant, revision=catalog.revision, gateways=tuple(found)))
 
 
 def _tenant(catalog: Catalog, id: str) -> Tenant:
@@ -210,12 +211,10 @@ def _parity(seen: TenantView) -> Iterator[ParityView]:
     """A row for each policy and each way it is enforced, with the routes where it is so."""
     found: dict[tuple[str, str, Parity], list[str]] = {}
     proxies = ("envoy", "kong") if seen.gateway.kong else ("envoy",)
-    for one in seen.routes:
-        for policy in POLICIES:
-            value = getattr(one.policies, policy)
-            for proxy in proxies if value is not None else ():
-                how = parity(policy, value, seen.gateway) if proxy == "envoy" else _in_kong(policy)
-                found.setdefault((proxy, policy, how), []).append(one.route.id)
+    for one, policy, proxy in product(seen.routes, POLICIES, proxies):
+        if (value := getattr(one.policies, policy)) is not None:
+            how = parity(policy, value, seen.gateway) if proxy == "envoy" else _in_kong(policy)
+            found.setdefault((proxy, policy, how), []).append(one.route.id)
     for (proxy, policy, how), names in found.items():
         yield ParityView(
             gateway=seen.gateway.id, proxy=proxy, policy=policy, parity=how.level, why=how.why, routes=tuple(names)

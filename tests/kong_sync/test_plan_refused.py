@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 
 import plan_runs
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from immutables import Map
@@ -72,9 +73,49 @@ def test_while_a_route_stays_as_it_is_a_gate_before_all_routes_does_not_go() -> 
     assert not plan(wanted, there, held=[("routes", ident("r"))])
 
 
+@pytest.mark.parametrize("goes", [False, True])
+def test_a_route_that_stays_gets_nothing_from_the_one_before_it(goes: bool) -> None:
+    """What that one takes would meet the gates of another route. It stays too, wanted or not."""
+    service = ("services", {"id": ident("s"), "name": "s", "host": "u"})
+    wide = {"id": ident("w"), "name": "w", "service": {"id": ident("s")}}
+    first = ("routes", {"id": ident("f"), "name": "f", "service": {"id": ident("s")}, "headers": {"x-tenant-id": ["a"]}})
+    there = State.of([service, ("routes", {**wide, "paths": ["/"]}), first])
+    other = ("routes", {**first[1], "headers": {"x-tenant-id": ["b"]}})
+    wanted = State.of([service, ("routes", {**wide, "paths": ["/c"]}), *([] if goes else [other])])
+    assert plan(wanted, there)
+    assert not plan(wanted, there, held=[("routes", ident("w"))])
+
+
+def test_while_a_route_stays_its_service_points_where_it_did() -> None:
+    """Else what the route still takes would be answered by a host that has it neither before nor after."""
+
+    def state(host: str, path: str) -> State:
+        route = {"id": ident("r"), "name": "r", "service": {"id": ident("s")}, "paths": [path]}
+        return State.of([("services", {"id": ident("s"), "name": "s", "host": host}), ("routes", route)])
+
+    there, wanted = state("old", "/a"), state("new", "/c")
+    assert plan(wanted, there)
+    assert not plan(wanted, there, held=[("routes", ident("r"))])
+
+
+def test_while_a_gate_is_refused_the_service_of_its_route_points_where_it_did() -> None:
+    """Nobody asked for a token at the old place; at the new one nobody may get in without."""
+
+    def state(host: str, *gates: tuple[str, Entity]) -> State:
+        route = {"id": ident("r"), "name": "r", "service": {"id": ident("s")}, "paths": ["/a"]}
+        return State.of([("services", {"id": ident("s"), "name": "s", "host": host}), ("routes", route), *gates])
+
+    gate = ("plugins", {"id": ident("g"), "name": "jwt", "route": {"id": ident("r")}, "config": {}})
+    assert not plan(state("new", gate), state("old"), held=[("plugins", ident("g"))])
+
+
 @given(SEEDS, st.booleans())
 @example(912, False)  # a gate that is to stand before all routes
 @example(144, False)  # a route that stays has but a gate that stands before all, and that is to go
+@example(1006, False)  # a route that stays would get what a changed one before it gives away
+@example(1135, False)  # the same from one that goes
+@example(1174, False)  # the service of a route that stays is to point elsewhere
+@example(1413, False)  # a route that goes, before one that could not be covered
 @SLOW
 def test_whichever_step_is_refused_the_rest_opens_nothing_and_the_next_run_ends_right(seed: int, goes: bool) -> None:
     rng = Random(seed)
