@@ -140,11 +140,11 @@ class Config:
 
     def _check_references(self, rows: list[Read], flags: Json) -> None:
         there = {(one.kind.name, one.entity["id"]) for one in rows}
-        for one in rows:
-            for name, other in one.kind.foreign.items():
-                id_ = reference(one.entity, name)
-                if id_ and (other, id_) not in there:
-                    raise _dangling(one, name, other, flags)
+        named = ((one, name, other) for one in rows for name, other in one.kind.foreign.items())
+        for one, name, other in named:
+            id_ = reference(one.entity, name)
+            if id_ and (other, id_) not in there:
+                raise _dangling(one, name, other, flags)
 
 
 def _content(request: Request) -> tuple[str | None, Any, Json]:

@@ -232,7 +232,7 @@ def _asked(passage: Passage) -> dict[str, Any]:
     request = passage.request
 
     def one_header(name: str) -> str | None:
-        values = request.values(name) or request.values(name.replace("-", "_"))
+        values = passage.request.values(name) or passage.request.values(name.replace("-", "_"))
         return values[0] if values else None
 
     return {

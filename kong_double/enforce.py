@@ -87,10 +87,9 @@ def _jwt(passage: Passage, config: Json) -> Response | None:
 def _tokens(passage: Passage, config: Json) -> Iterator[str]:
     for name in config["uri_param_names"]:
         yield from (value for one, value in passage.original.query if one == name and value)
-    for name in config["header_names"]:
-        for value in passage.original.values(name)[:1]:
-            if found := re.match(r"\s*[Bb]earer\s+(.+)", value):
-                yield found[1]
+    for value in (one for name in config["header_names"] for one in passage.original.values(name)[:1]):
+        if found := re.match(r"\s*[Bb]earer\s+(.+)", value):
+            yield found[1]
 
 
 def _parts(token: str) -> tuple[Json, Json, bytes, bytes]:

@@ -140,9 +140,10 @@ class Database:
                 held |= {fault.key for fault in found if fault.key}
                 kept.add(one.step.key)
             if len(held) + len(kept) == before:
-                if owners is None and self.mirror is not None:
-                    self.mirror = self.mirror.shared(self.wanted)
-                return tuple(faults)
+                break
+        if owners is None and self.mirror is not None:
+            self.mirror = self.mirror.shared(self.wanted)
+        return tuple(faults)
 
     def allow(self, made: Plan) -> None:
         """Raises limits.TooMuch if the guard does not let this plan happen."""

@@ -77,8 +77,8 @@ def _beyond(fields: Fields, value: Mapping[str, Any], *, unknown: bool) -> Itera
         if about is None:
             yield from ((name, given),) if unknown else ()
         elif about["type"] == "record" and isinstance(given, Mapping):
-            if inner := dict(_beyond(fields_of(about), given, unknown=unknown)):
-                yield name, inner
+            inner = dict(_beyond(fields_of(about), given, unknown=unknown))
+            yield from ((name, inner),) if inner else ()
         elif (said := _said(about, given)) != _said(about, about.get("default")):
             yield name, said
 

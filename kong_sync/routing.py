@@ -10,8 +10,8 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, product
 from dataclasses import dataclass
+from itertools import chain, product
 from typing import Any
 
 from kong_sync.entities import Entity

@@ -123,7 +123,7 @@ class Client:
     async def _stream(self) -> None:
         """One stream, from connecting to its end; why it ended is kept and said."""
         self.streams += 1
-        self._answered = False
+        self._answered, before = False, self.failure
         channel = self._connect()
         try:
             await self._converse(channel.stream_stream(METHOD)())
@@ -135,7 +135,8 @@ class Client:
         finally:
             await channel.close()
         if not self._leaving.is_set():
-            log.warning("stream ended", why=self.failure, streams=self.streams)
+            say = log.info if self.failure == before else log.warning  # the same once more is no news
+            say("stream ended", why=self.failure, streams=self.streams)
 
     async def _converse(self, call: Any) -> None:
         self.holdings.connected()

@@ -88,6 +88,7 @@ def test_an_empty_push_is_refused_and_done_with_the_digest_that_was_shown(
     ran = gatecast("kong", "sync", "--once", "-f", str(settings), "--single")
     assert ran.code == 1, ran
     assert "nothing was changed" in ran.err
+    assert "it waits" not in ran.err, "of what is not done nothing is announced"
     assert len(list(kong.store.all("consumers"))) == held
     digest = ran.err.partition("--force ")[2].split()[0]
     forced = gatecast("kong", "sync", "--once", "-f", str(settings), "--single", "--force", digest)

@@ -162,7 +162,7 @@ async def test_what_cannot_be_helped_by_repeating_is_not_repeated(status: int) -
 async def test_a_kong_that_is_not_there_is_unavailable() -> None:
     async with Double().serving() as kong:
         url = kong.admin_url
-    with pytest.raises(Unavailable, match="ConnectError"):
+    with pytest.raises(Unavailable, match=rf"the Admin API at {url}/ does not answer \(ConnectError"):
         async with connected(Access(url), patience=QUICK):
             raise AssertionError("nobody is there")
 

@@ -78,9 +78,9 @@ def test_a_route_that_stays_gets_nothing_from_the_one_before_it(goes: bool) -> N
     """What that one takes would meet the gates of another route. It stays too, wanted or not."""
     service = ("services", {"id": ident("s"), "name": "s", "host": "u"})
     wide = {"id": ident("w"), "name": "w", "service": {"id": ident("s")}}
-    first = ("routes", {"id": ident("f"), "name": "f", "service": {"id": ident("s")}, "headers": {"x-tenant-id": ["a"]}})
-    there = State.of([service, ("routes", {**wide, "paths": ["/"]}), first])
-    other = ("routes", {**first[1], "headers": {"x-tenant-id": ["b"]}})
+    first = {"id": ident("f"), "name": "f", "service": {"id": ident("s")}, "headers": {"x-tenant-id": ["a"]}}
+    there = State.of([service, ("routes", {**wide, "paths": ["/"]}), ("routes", first)])
+    other = ("routes", {**first, "headers": {"x-tenant-id": ["b"]}})
     wanted = State.of([service, ("routes", {**wide, "paths": ["/c"]}), *([] if goes else [other])])
     assert plan(wanted, there)
     assert not plan(wanted, there, held=[("routes", ident("w"))])

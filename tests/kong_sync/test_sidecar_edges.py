@@ -12,6 +12,8 @@ import pytest
 import sidecars
 from sidecars import TENANTS, limit, limits
 
+from gatecast.exits import NotFound
+from gatecast.kong import running
 from gatecast.kong_asked import asked
 from kong_double.double import Double
 from kong_double.faults import EVERY, Fault
@@ -158,8 +160,17 @@ async def test_a_sidecar_of_a_gateway_that_is_not_there_writes_nothing_and_says_
         assert "no gateway 'nix', but 'edge': say --gateway edge" in client.of("TENANTS").error
         await served.apply(limit("acme", 7))
         await until(lambda: served.sent("TENANTS") > 2, "more of it", within=20)
-        assert on.unready
+        assert on.unready == "the control plane has no gateway 'nix', but 'edge': say --gateway edge"
     assert sidecars.writes(kong) == []
+
+
+async def test_where_no_admin_api_answers_a_sidecar_ends_and_says_so() -> None:
+    async with Double().serving() as kong, planes.plane(kong_worlds.GATEWAY) as served:
+        told = sidecars.told(served, kong, access=Access(kong.proxy_url))
+        async with running(told) as (_on, work):
+            await asyncio.wait({work})
+    with pytest.raises(NotFound, match=rf"^there is no Admin API of Kong at {kong.proxy_url}: it answers 404$"):
+        work.result()
 
 
 async def test_a_control_plane_asked_once_says_all() -> None:
