@@ -11,7 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -154,7 +154,7 @@ async def _work(
         await _resume(kept, sidecar, writer, Options(told.alone))
     for url in TYPE_URLS.values():
         client.subscribe(url, held=kept.versions(url) if kept else None)
-    pace = Pace(AGAIN, told.pace.lease, told.pace.soon) if about.dbless else told.pace
+    pace = replace(told.pace, look=AGAIN) if about.dbless else told.pace
     runner = Runner(
         sidecar, client, partial(_reach, kong), on.gauges,
         leases=leases, pace=pace, stopping=on.stopping, backoff=told.backoff, sleep=sleep,

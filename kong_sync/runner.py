@@ -34,9 +34,11 @@ class Stream(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Seconds. `look`: between two reconciliations. `lease`: between two extensions; also how often a second sidecar
-    tries. Without a database `look` is how soon a restart of Kong is noticed."""
+    tries. Without a database `look` is how soon a restart of Kong is noticed. `again`: until what Kong refused is asked
+    for anew."""
 
     look: float = 600.0
+    again: float = 600.0
     lease: float = 10.0
     soon: float = SOON
 
@@ -115,15 +117,21 @@ class Runner:
         self._stream.stop()
 
     async def _look(self) -> None:
-        """Reconcile, soon after an outage, and now and then."""
-        seconds = self._pace.soon if self._sidecar.lost else self._pace.look
+        """Reconcile, soon after an outage, and now and then. It ends when what Kong refused is to be asked for anew, by
+        another stream: the reason may be gone from Kong, and of that nobody is told.
+        """
+        seconds, followed = self._pace.soon if self._sidecar.lost else self._pace.look, 0.0
         while True:
             await self._sleep(seconds)
-            seconds = self._pace.look
+            seconds, followed = self._pace.look, followed + seconds
             try:
                 await self._sidecar.reconcile(only_drift=self._leases is None)
             except TooMuch as error:
                 log.error("refused", why=str(error))
+                continue
+            if self._sidecar.refused and followed >= self._pace.again:
+                log.info("what Kong refused is tried again", tenants=len(self._sidecar.refused))
+                return
 
     async def _keep(self) -> None:
         """Extend the lease. Raises Unavailable when it is lost."""

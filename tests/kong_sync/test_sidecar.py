@@ -77,6 +77,21 @@ async def test_a_tenant_that_kong_refuses_among_50_is_refused_by_name_and_49_are
             assert sidecars.inner(on).refused == {}
 
 
+async def test_a_tenant_whose_reason_is_gone_from_kong_is_accepted_without_a_change_of_its_settings() -> None:
+    async with Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + TENANTS) as served:
+        theirs = kongs.make(kong, "/consumers", username="acme", tags=["them"])
+        pace = Pace(look=0.1, again=0.2, lease=1.0, soon=0.05)
+        async with sidecars.sidecar(served, kong, pace=pace) as on:
+            await sidecars.applied(on, served)
+            assert sorted(sidecars.inner(on).refused) == ["acme"]
+            kongs.drop(kong, f"/consumers/{theirs['id']}")
+            await until(lambda: limits(kong) == {"acme": 5}, "the limit of acme")
+            await until(lambda: not sidecars.inner(on).refused, "no refusal")
+            await sidecars.applied(on, served)
+            (client,) = served.plane.hub.clients.values()
+            assert client.of("TENANTS").error == ""
+
+
 async def test_what_others_have_in_this_kong_stays_and_what_they_change_of_ours_is_found_and_healed() -> None:
     async with Double(timers=QUICK).serving() as kong, planes.plane(kong_worlds.GATEWAY + TENANTS) as served:
         kongs.make(kong, "/services", name="theirs", host="theirs.test", tags=["them"])
