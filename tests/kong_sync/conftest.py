@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import kong_gates
 import pytest
-from kong_double.double import Double
 
+from kong_double.double import Double
 from kong_sync.admin import Access, Admin, connected
 from kong_sync.entities import KINDS
 

@@ -5,6 +5,7 @@ Without sockets, by a clock that stands.
 
 import kongs
 import pytest
+
 from kong_double.double import Double
 from kong_double.timers import Hand, Timers
 from kong_double.wire import Request

@@ -7,6 +7,7 @@ from typing import Any
 
 import kongs
 import pytest
+
 from kong_double.double import Double
 from kong_double.wire import Request
 

@@ -3,9 +3,9 @@
 import httpx
 import kongs
 import upstreams
+
 from kong_double.double import Double
 from kong_double.timers import Timers
-
 from xds.waiting import until
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import kongs
 import pytest
-from kong_double.pages import PRIORITIES
 
+from kong_double.pages import PRIORITIES
 from kong_sync.entities import KINDS
 from kong_sync.forms import Schemas
 from tenants.errors import Refused

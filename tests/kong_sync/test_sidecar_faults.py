@@ -9,12 +9,12 @@ from typing import Any
 import kong_worlds
 import kongs
 import pytest
+from sidecars import TENANTS, limit
+
 from kong_double.double import Double
 from kong_double.faults import Fault
 from kong_double.timers import Hand
 from kong_double.transport import Direct
-from sidecars import TENANTS, limit
-
 from kong_sync.admin import Access, Admin, Patience, client
 from kong_sync.database import Database
 from kong_sync.entities import KINDS, STAMPS

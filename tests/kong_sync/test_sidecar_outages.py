@@ -8,11 +8,11 @@ import kong_worlds
 import kongs
 import planes
 import sidecars
+from sidecars import TENANTS, limit, limits, names
+
 from kong_double.double import Double
 from kong_double.faults import EVERY, Fault
 from kong_double.timers import Hand, Timers
-from sidecars import TENANTS, limit, limits, names
-
 from xds.waiting import until
 
 QUICK = Timers(period=0.02)

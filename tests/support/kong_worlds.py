@@ -9,8 +9,8 @@ import json
 import catalogs
 import kongs
 from immutables import Map
-from kong_double.double import Double
 
+from kong_double.double import Double
 from kong_sync import model
 from kong_sync.entities import KINDS
 from kong_sync.model import World

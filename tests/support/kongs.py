@@ -13,6 +13,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from kong_double.double import Double
 from kong_double.pages import Node
 from kong_double.refusals import Json

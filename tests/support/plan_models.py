@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from immutables import Map
+
 from kong_double.router import Router
 from kong_double.wire import Request
-
 from kong_sync.entities import KINDS, Entity
 from kong_sync.phases import Step
 from kong_sync.states import Key, reference, references, unique

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 import jwt
 import kongs
-from kong_double.double import Double
-from kong_double.pages import PRIORITIES
-from kong_double.timers import Hand, Timers
 from plan_models import TENANT, Asked, Model, Rows, World, allowed, answer
 from plan_worlds import ASKED, SECRET
 
+from kong_double.double import Double
+from kong_double.pages import PRIORITIES
+from kong_double.timers import Hand, Timers
 from kong_sync.admin import Admin
 from kong_sync.entities import KINDS
 from kong_sync.forms import Schemas

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from kong_double.double import Double
 from kong_double.pages import Node
 from kong_double.plane import Forward
 from kong_double.schema import UUID, new_id
 from kong_double.timers import Hand, Timers
 from kong_double.wire import Request, Response
-
 from kong_sync.entities import KINDS
 
 FOLDER = Path(__file__).parents[1] / "kong_sync" / "transcripts"
