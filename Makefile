@@ -40,7 +40,7 @@ test: $(READY)  ## every test, also those that start a real Envoy
 	$(BIN)/pytest -q -n 2 --dist worksteal
 
 check: $(READY)  ## ruff, mypy --strict, the import contract
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
