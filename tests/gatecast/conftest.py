@@ -1,15 +1,17 @@
-"""A command line that runs in the test's own process: fixture `gatecast`."""
+"""A command line that runs in the test's own process: fixture `gatecast`; and what it talks to."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import kong_threads
 import pytest
 from consoles import Console, console
 from engines import postgres_url, template, url
 
 from gatecast.cli import main
 from gatecast.config import Settings
+from kong_double.double import Double
 
 __all__ = ["postgres_url", "template", "url"]
 
@@ -51,3 +53,11 @@ def here(tmp_path: Path, gatecast: Run, monkeypatch: pytest.MonkeyPatch) -> Iter
     with console(tmp_path) as made:
         monkeypatch.setenv("GATECAST_SERVER", made.url)
         yield made
+
+
+@pytest.fixture
+def kong(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
+    """A double of Kong, which the commands of the test take for theirs."""
+    with kong_threads.kong() as double:
+        monkeypatch.setenv("GATECAST_KONG_ADMIN_URL", double.admin_url)
+        yield double

@@ -1,45 +1,28 @@
 """`gatecast kong ...` against the double: what is printed, what is written, exit codes."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import kong_threads
+import kong_worlds
 import kongs
 import pytest
 import yaml
 from kong_worlds import GATEWAY
+from sidecars import TENANTS
 
 from kong_double.double import Double
 from kong_double.faults import Fault
 from kong_sync.plugins import ROWS
 
 Run = Callable[..., Any]
-TENANTS = """
----
-kind: Tenant
-id: acme
-policies: {rate_limit: {requests: 5, per: minute}}
----
-kind: Tenant
-id: beta
-"""
-
-
-@pytest.fixture
-def kong(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with kong_threads.kong() as double:
-        monkeypatch.setenv("GATECAST_KONG_ADMIN_URL", double.admin_url)
-        yield double
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
-    folder = tmp_path / "settings"
-    folder.mkdir()
-    (folder / "all.yaml").write_text(GATEWAY + TENANTS)
-    return folder
+    return kong_worlds.folder(tmp_path, TENANTS)
 
 
 def test_sync_writes_what_diff_shows_and_then_there_is_no_difference(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import kong_threads
+import kong_worlds
 import kongs
 import pytest
 from kong_worlds import GATEWAY
@@ -30,10 +31,7 @@ def kong(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
-    folder = tmp_path / "settings"
-    folder.mkdir()
-    (folder / "all.yaml").write_text(GATEWAY + MANY)
-    return folder
+    return kong_worlds.folder(tmp_path, MANY)
 
 
 def pushes(kong: Double) -> list[int]:

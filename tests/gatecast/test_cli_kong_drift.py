@@ -1,47 +1,30 @@
 """`gatecast kong drift`: a Kong against what its control plane says now, over the stream, in clear and over TLS."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import kong_threads
+import kong_worlds
 import kongs
 import planes
 import pytest
 from certificates import Shop
 from kong_worlds import GATEWAY
+from sidecars import TENANTS
 
 from gatecast.config import Settings
 from gatecast.serve import running
 from kong_double.double import Double
 
 Run = Callable[..., Any]
-TENANTS = """
----
-kind: Tenant
-id: acme
-policies: {rate_limit: {requests: 5, per: minute}}
----
-kind: Tenant
-id: beta
-"""
-
-
-@pytest.fixture
-def kong(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with kong_threads.kong() as double:
-        monkeypatch.setenv("GATECAST_KONG_ADMIN_URL", double.admin_url)
-        yield double
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
-    folder = tmp_path / "settings"
-    folder.mkdir()
-    (folder / "all.yaml").write_text(GATEWAY + TENANTS)
-    return folder
+    return kong_worlds.folder(tmp_path, TENANTS)
 
 
 def test_it_shows_what_somebody_changed_and_what_is_still_on_its_way(

@@ -1,10 +1,11 @@
 """`gatecast kong` given something wrong: a clear error, the published exit code, and Kong as it was."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import kong_threads
+import kong_worlds
 import kongs
 import pytest
 import yaml
@@ -38,18 +39,8 @@ STRANGE = {
 
 
 @pytest.fixture
-def kong(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with kong_threads.kong() as double:
-        monkeypatch.setenv("GATECAST_KONG_ADMIN_URL", double.admin_url)
-        yield double
-
-
-@pytest.fixture
 def settings(tmp_path: Path) -> Path:
-    folder = tmp_path / "settings"
-    folder.mkdir()
-    (folder / "all.yaml").write_text(GATEWAY + MANY)
-    return folder
+    return kong_worlds.folder(tmp_path, MANY)
 
 
 def rows(kong: Double) -> int:

@@ -5,45 +5,26 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import kong_threads
+import kong_worlds
 import kongs
 import pytest
 import yaml
-from kong_worlds import GATEWAY
+from sidecars import TENANTS
 
 from kong_double.double import Double
 
 Run = Callable[..., Any]
-TENANTS = """
----
-kind: Tenant
-id: acme
-policies: {rate_limit: {requests: 5, per: minute}}
----
-kind: Tenant
-id: beta
-"""
 COMMANDS = ["diff", "sync --once --dry-run", "sync --once --single", "ping", "parity"]
 GREEN, YELLOW, RED = "\x1b[32m", "\x1b[33m", "\x1b[31m"
 
 
 @pytest.fixture
-def kong(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with kong_threads.kong() as double:
-        monkeypatch.setenv("GATECAST_KONG_ADMIN_URL", double.admin_url)
-        yield double
-
-
-@pytest.fixture
 def settings(tmp_path: Path) -> str:
-    folder = tmp_path / "settings"
-    folder.mkdir()
-    (folder / "all.yaml").write_text(GATEWAY + TENANTS)
-    return str(folder)
+    return str(kong_worlds.folder(tmp_path, TENANTS))
 
 
 def arguments(command: str, settings: str) -> list[str]:

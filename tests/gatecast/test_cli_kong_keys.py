@@ -18,13 +18,6 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def kong(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
-    with kong_threads.kong() as double:
-        monkeypatch.setenv("GATECAST_KONG_ADMIN_URL", double.admin_url)
-        yield double
-
-
-@pytest.fixture
 def idp() -> Iterator[idps.Idp]:
     with kong_threads.beside(idps.Idp()) as (one, _run):
         yield one

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import kong_threads
+import kong_worlds
 import kongs
 import pytest
 from certificates import Shop
 from consoles import stranger
-from kong_worlds import GATEWAY
 
 from gatecast.kong_offline import PLUGINS
 from kong_double.double import Double
@@ -27,10 +27,7 @@ TENANT = "---\nkind: Tenant\nid: acme\n"
 
 @pytest.fixture
 def settings(tmp_path: Path) -> str:
-    folder = tmp_path / "settings"
-    folder.mkdir()
-    (folder / "all.yaml").write_text(GATEWAY + TENANT)
-    return str(folder)
+    return str(kong_worlds.folder(tmp_path, TENANT))
 
 
 @pytest.mark.parametrize("command", ["diff", "sync --once", "ping", "export --gateway edge"])

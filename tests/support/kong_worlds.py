@@ -5,6 +5,7 @@ load(kong, translate(told))                    straight into the double, effecti
 """
 
 import json
+from pathlib import Path
 
 import catalogs
 import kongs
@@ -36,6 +37,14 @@ id: orders
 match: {prefix: /api/orders}
 service: orders
 """
+
+
+def folder(path: Path, *texts: str) -> Path:
+    """A new directory there with the gateway and these documents."""
+    made = path / "settings"
+    made.mkdir()
+    (made / "all.yaml").write_text("".join((GATEWAY, *texts)))
+    return made
 
 
 def told(snapshot: Snapshot) -> World:
