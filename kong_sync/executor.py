@@ -17,6 +17,7 @@ from kong_sync.lease import Leases, LostLease
 from kong_sync.phases import BOTH, TIMERS, Phase, Plan, Step
 from kong_sync.probe import Probe
 from tenants.errors import GatecastError, Unavailable
+from tenants.pauses import pause
 
 Did = Callable[[Step, Entity | None], None]
 """Told of each step that Kong took, with its answer."""
@@ -92,13 +93,7 @@ class Executor:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, or end."""
-        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(self.stopping.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
-            await asyncio.wait(waits)
+        await pause(self._sleep, seconds, self.stopping)
         if self.stopping.is_set():
             raise Stopped("the sidecar ends")
 

@@ -16,6 +16,7 @@ from kong_sync.lease import Leases
 from kong_sync.limits import TooMuch
 from kong_sync.sidecar import Outage, Sidecar
 from tenants.errors import Unavailable
+from tenants.pauses import pause
 from xds.client import BACKOFF, Backoff
 
 SOON = 1.0
@@ -144,16 +145,7 @@ class Runner:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, or leave."""
-        waits: list[asyncio.Future[Any]] = [
-            asyncio.ensure_future(self._sleep(seconds)),
-            asyncio.ensure_future(self._stopping.wait()),
-        ]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
-            await asyncio.wait(waits)
+        await pause(self._sleep, seconds, self._stopping)
 
     async def _leave(self) -> None:
         if self._leases is not None:

@@ -1,4 +1,4 @@
-"""A delta ADS client: what tests and tools watch a server with, and what the Kong sidecar will be a client with.
+"""A delta ADS client: what tests and tools watch a server with, and what the Kong sidecar follows one with.
 
     client = Client(partial(plain, "127.0.0.1:18000"), Node("kong-1", "edge", "gatecast 0.1"), apply)
     client.subscribe(type_url)
@@ -20,6 +20,7 @@ import grpc
 import structlog
 
 from tenants.errors import Refused
+from tenants.pauses import pause
 from xds.holdings import Holdings, Received, Update
 from xds.interest import WILDCARD
 from xds.wire import ADS, Node
@@ -198,10 +199,4 @@ class Client:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, or leave."""
-        waits = [asyncio.ensure_future(self._sleep(seconds)), asyncio.create_task(self._leaving.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
-            await asyncio.wait(waits)
+        await pause(self._sleep, seconds, self._leaving)
